@@ -136,6 +136,13 @@ pub struct ResourceType {
     pub extensions: Vec<Schema>,
 }
 
+impl ResourceType {
+    /// The extension of that URN, in any case.
+    pub fn find_extension(&self, urn: &str) -> Option<&Schema> {
+        self.extensions.iter().find(|extension| extension.id.eq_ignore_ascii_case(urn))
+    }
+}
+
 /// The resource types of one connection: the RFC's own, with its custom extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registry {
@@ -147,4 +154,15 @@ pub struct Registry {
 
 fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Attribute> {
     attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+}
+
+/// `schemas`, `id`, `externalId` and `meta` (RFC 7643 section 3.1), which every resource has and no schema lists.
+#[allow(clippy::todo)]
+pub fn common() -> &'static [Attribute] {
+    todo!()
+}
+
+/// The common attribute of that name, in any case.
+pub fn common_attribute(name: &str) -> Option<&'static Attribute> {
+    find(common(), name)
 }
