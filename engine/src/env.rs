@@ -77,7 +77,12 @@ impl<'a> Env<'a> {
 
     /// Entropy for the commit of this attempt; another one after every lost race.
     pub fn nonce(&self) -> [u8; 32] {
-        Sha256::new().chain_update(b"nonce").chain_update(self.seed).chain_update(self.attempt.to_be_bytes()).finalize().into()
+        Sha256::new()
+            .chain_update(b"nonce")
+            .chain_update(self.seed)
+            .chain_update(self.attempt.to_be_bytes())
+            .finalize()
+            .into()
     }
 }
 
@@ -132,6 +137,12 @@ pub struct Limits {
     pub resource: usize,
     /// Members one response carries inline; a larger group is answered 400 `tooMany` unless `members` is excluded.
     pub members: usize,
+    /// Bytes of a stored page; a larger entry gets a page of its own.
+    pub page_bytes: usize,
+    /// Writes a head keeps before they are merged into pages.
+    pub pending_entries: usize,
+    /// Bytes of keys and values a head keeps before they are merged into pages.
+    pub pending_bytes: usize,
 }
 
 impl Default for Limits {
@@ -147,6 +158,9 @@ impl Default for Limits {
             scan: 20_000,
             resource: 256 << 10,
             members: 10_000,
+            page_bytes: 16 << 10,
+            pending_entries: 64,
+            pending_bytes: 8 << 10,
         }
     }
 }

@@ -1,10 +1,42 @@
 //! The directory store: a copy-on-write B+tree of immutable pages under one mutable head.
+//!
+//! A plain key-value store changes one key at a time. A directory has to change a resource, its indexes and
+//! its memberships at once. So every page is written once, under a name never used again, and a commit is the
+//! one compare-and-swap that installs a new [`Head`]. A crash before the swap leaves only pages nobody refers to;
+//! after it there is nothing to repair.
+//!
+//! | Module | Idea |
+//! |---|---|
+//! | [`page`], [`head`] | the two stored formats, byte for byte |
+//! | `tree` | reading the B+tree, and rewriting it in batches |
+//! | [`Txn`] | one step's reads and writes: own writes over pending writes over the tree |
+//! | [`Session`] | a step driven over a key-value store that may fail, lie or lose replies |
+//! | [`PageCache`] | pages kept between steps |
+//! | [`memory`] | a key-value store in memory |
+
+mod cache;
+mod codec;
+pub mod head;
+pub mod memory;
+pub mod page;
+mod session;
+mod tree;
+mod txn;
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use crate::env::Env;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+pub use cache::PageCache;
+pub use codec::Damage;
+pub use head::Head;
+pub use page::Page;
+pub use session::{Call, Handler, Reply, Session, Turn, elect_key, head_key, page_key};
+pub use tree::pages_since;
+pub use txn::{Entry, Txn};
+
 use crate::error::ScimError;
 use crate::http::Response;
 
@@ -91,19 +123,83 @@ impl DirectoryId {
     }
 }
 
-/// Where a host keeps pages it has at hand: a port with one method.
+impl PageId {
+    /// The name as text: 24 characters of URL-safe base64.
+    pub fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// Nonce of the commit that wrote the page.
+    pub fn nonce(&self) -> [u8; 16] {
+        let mut nonce = [0; 16];
+        for (to, from) in nonce.iter_mut().zip(self.0) {
+            *to = from;
+        }
+        nonce
+    }
+
+    /// The page number `index` of a commit.
+    pub(crate) fn of_commit(nonce: [u8; 16], index: u16) -> Self {
+        let mut id = [0; 18];
+        for (to, from) in id.iter_mut().zip(nonce.into_iter().chain(index.to_be_bytes())) {
+            *to = from;
+        }
+        Self(id)
+    }
+}
+
+impl Need {
+    /// Whether nothing is needed.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty() && self.pages.is_empty()
+    }
+
+    /// Takes a result apart: a need is added to this one, so that independent reads ask for everything at once.
+    ///
+    /// # Errors
+    /// Any fault that is not a need.
+    pub fn gather<T>(&mut self, result: Result<T, Fault>) -> Result<Option<T>, Fault> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Fault::Need(other)) => {
+                self.heads.extend(other.heads);
+                self.pages.extend(other.pages);
+                Ok(None)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// # Errors
+    /// [`Fault::Need`] unless nothing is needed.
+    pub fn settle(mut self) -> Result<(), Fault> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.heads.sort_unstable();
+        self.heads.dedup();
+        self.pages.sort_unstable();
+        self.pages.dedup();
+        Err(Fault::Need(self))
+    }
+}
+
+/// Where a host keeps pages it has at hand.
 pub trait PageSource {
     /// The page of that id if it is here; never waits.
     fn page(&self, id: &PageId) -> Option<Arc<Page>>;
+
+    /// Whether the store was asked for the page in this step's life and does not have it: a commit replaced it.
+    /// Only a step that serves pages by name has use for this; to all others it stays a need.
+    fn absent(&self, _id: &PageId) -> bool {
+        false
+    }
 }
-
-/// A decoded page (stub: the store module owns this).
-#[derive(Debug)]
-pub struct Page;
-
-/// A decoded head (stub: the store module owns this).
-#[derive(Debug)]
-pub struct Head;
 
 /// The heads loaded for one step, and the pages at hand.
 pub struct View<'a> {
@@ -111,63 +207,4 @@ pub struct View<'a> {
     pub heads: HashMap<DirectoryId, Option<Arc<Head>>>,
     /// Pages at hand.
     pub pages: &'a dyn PageSource,
-}
-
-/// Reads and writes of one step in one directory (stub: the store module owns this).
-pub struct Txn<'v> {
-    _view: &'v View<'v>,
-}
-
-type Entry = (Vec<u8>, Vec<u8>);
-
-#[allow(unused_variables, clippy::todo, clippy::missing_errors_doc)]
-impl<'v> Txn<'v> {
-    /// Opens a directory at its current head; `None` when it does not exist.
-    pub fn open(view: &'v View<'v>, directory: &DirectoryId) -> Result<Option<Self>, Fault> {
-        todo!()
-    }
-    /// Starts a directory that does not exist yet; its commit has `expected: None`.
-    pub fn create(view: &'v View<'v>, directory: &DirectoryId) -> Self {
-        todo!()
-    }
-    /// Version of the directory as read; 0 for a new one. Every commit adds one.
-    pub fn version(&self) -> u64 {
-        todo!()
-    }
-    /// The opaque record kept in the head: the connection record.
-    pub fn record(&self) -> &[u8] {
-        todo!()
-    }
-    /// Replaces the record.
-    pub fn set_record(&mut self, record: Vec<u8>) {
-        todo!()
-    }
-    /// The value of a key, own writes included.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        todo!()
-    }
-    /// Values of many keys; missing pages of all of them are asked for at once.
-    pub fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        todo!()
-    }
-    /// Entries of a range in key order (backwards when `reverse`), after `skip` of them, at most `limit`.
-    pub fn scan(&self, range: Range<&[u8]>, skip: u64, limit: usize, reverse: bool) -> Result<Vec<Entry>, Fault> {
-        todo!()
-    }
-    /// Number of entries in a range, in O(log n).
-    pub fn count(&self, range: Range<&[u8]>) -> Result<u64, Fault> {
-        todo!()
-    }
-    /// Sets a key.
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        todo!()
-    }
-    /// Removes a key; nothing happens when it is absent.
-    pub fn remove(&mut self, key: Vec<u8>) {
-        todo!()
-    }
-    /// The commit of all writes; `None` when nothing was written. May need pages, for a merge.
-    pub fn commit(self, env: &Env<'_>) -> Result<Option<Commit>, Fault> {
-        todo!()
-    }
 }

@@ -1,0 +1,208 @@
+//! Reading the B+tree.
+//!
+//! Every read asks for all the pages it can already name as missing at once. Ranks come from the counts in inner
+//! pages, so `skip` and `count` cost one path from the root, whatever the size of the tree.
+
+mod rewrite;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::head::{Head, Root, Slot};
+use super::{DirectoryId, Fault, Need, Page, PageId, PageSource};
+
+/// A tree at one root.
+pub(crate) struct Tree<'v> {
+    pub directory: &'v DirectoryId,
+    pub pages: &'v dyn PageSource,
+    pub root: Option<Root>,
+}
+
+impl Tree<'_> {
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(leaf) = self.leaf_of(key)? else { return Ok(None) };
+        let found = leaf.entry(leaf.below(key)).filter(|(k, _)| *k == key);
+        Ok(found.map(|(_, value)| value.to_vec()))
+    }
+
+    /// Whether the tree holds a key.
+    pub fn contains(&self, key: &[u8]) -> Result<bool, Fault> {
+        let Some(leaf) = self.leaf_of(key)? else { return Ok(false) };
+        Ok(leaf.entry(leaf.below(key)).is_some_and(|(k, _)| k == key))
+    }
+
+    /// Number of keys less than `key`.
+    pub fn rank(&self, key: &[u8]) -> Result<u64, Fault> {
+        let Some(Root { id, level, .. }) = self.root else { return Ok(0) };
+        let (mut id, mut level, mut rank) = (id, level, 0u64);
+        loop {
+            let page = self.load(&id, level)?;
+            if level == 0 {
+                return Ok(rank.saturating_add(page.below(key) as u64));
+            }
+            let index = page.child_of(key);
+            rank = page.links().take(index).fold(rank, |sum, (_, _, count)| sum.saturating_add(count));
+            (id, level) = self.child(&page, index)?;
+        }
+    }
+
+    /// The entries of `window`, which counts from the tree's first key, as they are under `overlay`, within `range`.
+    ///
+    /// `overlay` holds writes within `range` only, keys ascending.
+    pub fn select(&self, overlay: &[Slot<'_>], range: Range<&[u8]>, window: Range<u64>) -> Result<Vec<Entry>, Fault> {
+        let mut walk = Walk { tree: self, range, window, found: Vec::new(), need: Need::default() };
+        match self.root {
+            Some(root) => walk.page(&root.id, root.level, 0, overlay)?,
+            None => walk.leaf(None, 0, overlay),
+        }
+        walk.need.settle()?;
+        Ok(walk.found)
+    }
+
+    /// A page, checked to be of that level: a page in the wrong place would otherwise send a reader in circles.
+    fn load(&self, id: &PageId, level: u8) -> Result<Arc<Page>, Fault> {
+        let Some(page) = self.pages.page(id) else {
+            return Err(Fault::Need(Need { heads: Vec::new(), pages: vec![(self.directory.clone(), *id)] }));
+        };
+        if page.level() != level || page.id() != id {
+            return Err(self.damaged(id));
+        }
+        Ok(page)
+    }
+
+    fn leaf_of(&self, key: &[u8]) -> Result<Option<Arc<Page>>, Fault> {
+        let Some(Root { mut id, mut level, .. }) = self.root else { return Ok(None) };
+        loop {
+            let page = self.load(&id, level)?;
+            if level == 0 {
+                return Ok(Some(page));
+            }
+            (id, level) = self.child(&page, page.child_of(key))?;
+        }
+    }
+
+    fn child(&self, page: &Page, index: usize) -> Result<(PageId, u8), Fault> {
+        let link = page.links().nth(index).zip(page.level().checked_sub(1));
+        link.map(|((_, id, _), level)| (id, level)).ok_or_else(|| self.damaged(page.id()))
+    }
+
+    fn damaged(&self, id: &PageId) -> Fault {
+        Fault::Damaged(format!(
+            "page `{}` of directory `{}` is not where it belongs",
+            id.text(),
+            self.directory.as_str()
+        ))
+    }
+}
+
+/// An entry: key and value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// How many more or fewer keys there are under an overlay.
+pub(crate) fn overlaid(count: u64, overlay: &[Slot<'_>]) -> u64 {
+    overlay.iter().fold(count, |count, slot| match (slot.value.is_some(), slot.in_tree) {
+        (true, false) => count.saturating_add(1),
+        (false, true) => count.saturating_sub(1),
+        (true, true) | (false, false) => count,
+    })
+}
+
+/// One descent that visits the pages whose live entries fall in a window of ranks, and no others.
+struct Walk<'w, 'v> {
+    tree: &'w Tree<'v>,
+    range: Range<&'w [u8]>,
+    window: Range<u64>,
+    found: Vec<Entry>,
+    need: Need,
+}
+
+impl Walk<'_, '_> {
+    /// Visits a page whose first live entry has rank `first`; `overlay` is the part that falls into this page.
+    fn page(&mut self, id: &PageId, level: u8, first: u64, overlay: &[Slot<'_>]) -> Result<(), Fault> {
+        let Some(page) = self.need.gather(self.tree.load(id, level))? else { return Ok(()) };
+        let Some(below) = level.checked_sub(1) else {
+            self.leaf(Some(&page), first, overlay);
+            return Ok(());
+        };
+        let (mut rank, mut rest) = (first, overlay);
+        let mut links = page.links().peekable();
+        let mut low: &[u8] = &[];
+        while let Some((_, child, count)) = links.next() {
+            let high = links.peek().map(|(low, ..)| *low);
+            let split = high.map_or(rest.len(), |high| rest.partition_point(|slot| slot.key < high));
+            let (here, after) = rest.split_at_checked(split).unwrap_or((rest, &[]));
+            let next = rank.saturating_add(overlaid(count, here));
+            let outside = next <= self.window.start || rank >= self.window.end;
+            let aside = low >= self.range.end || high.is_some_and(|high| high <= self.range.start);
+            if !outside && !aside {
+                self.page(&child, below, rank, here)?;
+            }
+            (rank, rest, low) = (next, after, high.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Visits a leaf and the writes over it, in key order.
+    fn leaf(&mut self, page: Option<&Page>, first: u64, overlay: &[Slot<'_>]) {
+        let mut rank = first;
+        let mut over = overlay.iter().peekable();
+        for (key, value) in page.iter().flat_map(|page| page.entries()) {
+            while let Some(slot) = over.next_if(|slot| slot.key < key) {
+                self.live(&mut rank, slot.key, slot.value);
+            }
+            match over.next_if(|slot| slot.key == key) {
+                Some(slot) => self.live(&mut rank, key, slot.value),
+                None => self.live(&mut rank, key, Some(value)),
+            }
+        }
+        for slot in over {
+            self.live(&mut rank, slot.key, slot.value);
+        }
+    }
+
+    fn live(&mut self, rank: &mut u64, key: &[u8], value: Option<&[u8]>) {
+        let Some(value) = value else { return };
+        if self.window.contains(rank) && self.range.contains(&key) {
+            self.found.push((key.to_vec(), value.to_vec()));
+        }
+        *rank += 1;
+    }
+}
+
+/// The pages of a directory that were written after `version`, upper levels first: what a reader that has the rest
+/// is missing. `None` when the head no longer remembers that version, or there are more than `limit`.
+///
+/// # Errors
+/// [`Fault::Need`] for pages not at hand, all that are known to be missing at once.
+pub fn pages_since(
+    head: &Head,
+    version: u64,
+    limit: usize,
+    directory: &DirectoryId,
+    pages: &dyn PageSource,
+) -> Result<Option<Vec<Arc<Page>>>, Fault> {
+    let Ok(behind) = usize::try_from(head.version().saturating_sub(version)) else { return Ok(None) };
+    let Some(fresh) = head.recent().get(..behind) else { return Ok(None) };
+    let tree = Tree { directory, pages, root: head.root() };
+    let mut level: Vec<(PageId, u8)> = head.root().iter().map(|root| (root.id, root.level)).collect();
+    let mut found = Vec::new();
+    loop {
+        level.retain(|(id, _)| fresh.contains(&id.nonce()));
+        if level.is_empty() {
+            return Ok(Some(found));
+        }
+        if found.len() + level.len() > limit {
+            return Ok(None);
+        }
+        let mut need = Need::default();
+        let mut next = Vec::new();
+        for (id, at) in &level {
+            let Some(page) = need.gather(tree.load(id, *at))? else { continue };
+            next.extend(page.children().zip(std::iter::repeat(at.saturating_sub(1))));
+            found.push(page);
+        }
+        need.settle()?;
+        level = next;
+    }
+}

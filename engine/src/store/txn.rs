@@ -1,0 +1,260 @@
+//! Reads and writes of one step in one directory.
+//!
+//! Three layers, nearest first: the step's own writes, the writes pending in the head, the tree.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::head::{Draft, RECENT, Slot};
+use super::tree::{Tree, overlaid};
+use super::{Commit, DirectoryId, Fault, Head, Need, PageId, View};
+use crate::env::Env;
+
+pub use super::tree::Entry;
+
+/// Replaced pages a head remembers; a merge that replaces more has the rest deleted at once.
+const GARBAGE: usize = 512;
+
+/// Reads and writes of one step in one directory.
+///
+/// Nothing is stored until the [`Commit`] it ends with is.
+pub struct Txn<'v> {
+    view: &'v View<'v>,
+    directory: DirectoryId,
+    head: Option<Arc<Head>>,
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    record: Option<Vec<u8>>,
+}
+
+impl<'v> Txn<'v> {
+    /// Opens a directory at its current head; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// [`Fault::Need`] when the head is not loaded.
+    pub fn open(view: &'v View<'v>, directory: &DirectoryId) -> Result<Option<Self>, Fault> {
+        let Some(head) = view.heads.get(directory) else {
+            return Err(Fault::Need(Need { heads: vec![directory.clone()], pages: Vec::new() }));
+        };
+        Ok(head.as_ref().map(|head| Self { head: Some(Arc::clone(head)), ..Self::create(view, directory) }))
+    }
+
+    /// Starts a directory that does not exist yet; its commit has `expected: None`.
+    ///
+    /// Only for a directory whose id this very request invented: nobody else can be creating it.
+    pub fn create(view: &'v View<'v>, directory: &DirectoryId) -> Self {
+        Self { view, directory: directory.clone(), head: None, writes: BTreeMap::new(), record: None }
+    }
+
+    /// Version of the directory as read; 0 for a new one. Every commit adds one.
+    pub fn version(&self) -> u64 {
+        self.head.as_ref().map_or(0, |head| head.version())
+    }
+
+    /// The opaque record kept in the head: the connection record.
+    pub fn record(&self) -> &[u8] {
+        let stored = || self.head.as_ref().map(|head| head.record()).unwrap_or_default();
+        self.record.as_deref().unwrap_or_else(stored)
+    }
+
+    /// Replaces the record.
+    pub fn set_record(&mut self, record: Vec<u8>) {
+        self.record = Some(record);
+    }
+
+    /// The value of a key, own writes included.
+    ///
+    /// # Errors
+    /// [`Fault::Need`] for pages not at hand, [`Fault::Damaged`] for a tree that does not hold together; so it is
+    /// for every read below.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        if let Some(own) = self.writes.get(key) {
+            return Ok(own.clone());
+        }
+        match self.pending(key) {
+            Some(slot) => Ok(slot.value.map(<[u8]>::to_vec)),
+            None => self.tree().get(key),
+        }
+    }
+
+    /// Values of many keys; missing pages of all of them are asked for at once.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        let mut need = Need::default();
+        let mut values = Vec::with_capacity(keys.len());
+        for key in keys {
+            values.push(need.gather(self.get(key))?.flatten());
+        }
+        need.settle()?;
+        Ok(values)
+    }
+
+    /// Entries of a range in key order (backwards when `reverse`), after `skip` of them, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn scan(&self, range: Range<&[u8]>, skip: u64, limit: usize, reverse: bool) -> Result<Vec<Entry>, Fault> {
+        if range.start >= range.end || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let tree = self.tree();
+        let mut need = Need::default();
+        let overlay = need.gather(self.overlay(&range))?;
+        // Ranks are those of the tree with writes inside the range only: what lies before the range shifts nothing.
+        let edge = need.gather(tree.rank(if reverse { range.end } else { range.start }))?;
+        need.settle()?;
+        let (overlay, edge) = (overlay.unwrap_or_default(), edge.unwrap_or_default());
+        let limit = limit as u64;
+        let window = if reverse {
+            let end = overlaid(edge, &overlay).saturating_sub(skip);
+            end.saturating_sub(limit)..end
+        } else {
+            let start = edge.saturating_add(skip);
+            start..start.saturating_add(limit)
+        };
+        let mut found = tree.select(&overlay, range, window)?;
+        if reverse {
+            found.reverse();
+        }
+        Ok(found)
+    }
+
+    /// Number of entries in a range, in O(log n).
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn count(&self, range: Range<&[u8]>) -> Result<u64, Fault> {
+        if range.start >= range.end {
+            return Ok(0);
+        }
+        let tree = self.tree();
+        let mut need = Need::default();
+        let overlay = need.gather(self.overlay(&range))?;
+        let (start, end) = (need.gather(tree.rank(range.start))?, need.gather(tree.rank(range.end))?);
+        need.settle()?;
+        let within = end.unwrap_or_default().saturating_sub(start.unwrap_or_default());
+        Ok(overlaid(within, &overlay.unwrap_or_default()))
+    }
+
+    /// Sets a key.
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.insert(key, Some(value));
+    }
+
+    /// Removes a key; nothing happens when it is absent.
+    pub fn remove(&mut self, key: Vec<u8>) {
+        self.writes.insert(key, None);
+    }
+
+    /// The commit of all writes; `None` when nothing was written. A new directory counts as written.
+    ///
+    /// # Errors
+    /// [`Fault::Need`] for the pages the writes fall into, [`Fault::Refused`] for a change of more than 65536 pages,
+    /// [`Fault::Damaged`] as [`Self::get`].
+    pub fn commit(self, env: &Env<'_>) -> Result<Option<Commit>, Fault> {
+        if self.head.is_some() && self.writes.is_empty() && self.record.is_none() {
+            return Ok(None);
+        }
+        let limits = &env.config.limits;
+        let nonce = self.nonce(env);
+        let slots = self.everything()?;
+        let bytes: usize = slots.iter().map(|slot| slot.key.len() + slot.value.map_or(0, <[u8]>::len)).sum();
+        let merges = slots.len() > limits.pending_entries || bytes > limits.pending_bytes;
+        let old = self.head.as_deref();
+        let recent = [nonce].into_iter().chain(old.iter().flat_map(|head| head.recent().iter().copied()));
+        let mut draft = Draft {
+            version: self.version() + 1,
+            root: old.and_then(Head::root),
+            recent: recent.take(RECENT).collect(),
+            record: self.record(),
+            pending: &slots,
+            garbage: old.map(Head::garbage).unwrap_or_default(),
+        };
+        if !merges {
+            return Ok(Some(self.finish(&draft, nonce, Vec::new(), Vec::new())));
+        }
+        let writes: Vec<_> = slots.iter().map(|slot| (slot.key, slot.value)).collect();
+        let merged = self.tree().rewrite(&writes, nonce, limits.page_bytes)?;
+        let kept = merged.replaced.len().min(GARBAGE);
+        let (garbage, excess) = merged.replaced.split_at_checked(kept).unwrap_or_default();
+        let obsolete = [draft.garbage, excess].concat();
+        (draft.root, draft.pending, draft.garbage) = (merged.root, &[], garbage);
+        Ok(Some(self.finish(&draft, nonce, merged.pages, obsolete)))
+    }
+
+    fn finish(
+        &self,
+        draft: &Draft<'_>,
+        nonce: [u8; 16],
+        pages: Vec<(PageId, Vec<u8>)>,
+        obsolete: Vec<PageId>,
+    ) -> Commit {
+        Commit {
+            directory: self.directory.clone(),
+            expected: self.head.as_ref().map(|head| Arc::clone(head.bytes())),
+            head: draft.encode(),
+            version: draft.version,
+            nonce,
+            pages,
+            obsolete,
+        }
+    }
+
+    /// Page ids are unique across directories, so that one cache may serve them all.
+    fn nonce(&self, env: &Env<'_>) -> [u8; 16] {
+        let digest = Sha256::new().chain_update(env.nonce()).chain_update(self.directory.as_str()).finalize();
+        let mut nonce = [0; 16];
+        for (to, from) in nonce.iter_mut().zip(digest) {
+            *to = from;
+        }
+        nonce
+    }
+
+    fn tree(&self) -> Tree<'_> {
+        let root = self.head.as_ref().and_then(|head| head.root());
+        Tree { directory: &self.directory, pages: self.view.pages, root }
+    }
+
+    fn pending(&self, key: &[u8]) -> Option<Slot<'_>> {
+        self.head.as_ref()?.pending_of(key)
+    }
+
+    /// Pending and own writes of a range, as one overlay of the tree.
+    fn overlay(&self, range: &Range<&[u8]>) -> Result<Vec<Slot<'_>>, Fault> {
+        let bounds = (Bound::Included(range.start), Bound::Excluded(range.end));
+        let pending = self.head.iter().flat_map(|head| head.pending()).filter(|slot| range.contains(&slot.key));
+        self.lay(pending, self.writes.range::<[u8], _>(bounds))
+    }
+
+    /// All pending and own writes that differ from an absent key.
+    fn everything(&self) -> Result<Vec<Slot<'_>>, Fault> {
+        let pending = self.head.iter().flat_map(|head| head.pending());
+        let mut slots = self.lay(pending, self.writes.iter())?;
+        slots.retain(|slot| slot.value.is_some() || slot.in_tree);
+        Ok(slots)
+    }
+
+    fn lay<'t>(
+        &'t self,
+        pending: impl Iterator<Item = Slot<'t>>,
+        own: impl Iterator<Item = (&'t Vec<u8>, &'t Option<Vec<u8>>)>,
+    ) -> Result<Vec<Slot<'t>>, Fault> {
+        let tree = self.tree();
+        let mut need = Need::default();
+        let mut slots: BTreeMap<&[u8], Slot<'t>> = pending.map(|slot| (slot.key, slot)).collect();
+        for (key, value) in own {
+            let known = slots.get(key.as_slice()).map(|slot| slot.in_tree);
+            let in_tree = match known {
+                Some(in_tree) => in_tree,
+                None => need.gather(tree.contains(key))?.unwrap_or_default(),
+            };
+            slots.insert(key, Slot { key, value: value.as_deref(), in_tree });
+        }
+        need.settle()?;
+        Ok(slots.into_values().collect())
+    }
+}
