@@ -35,7 +35,7 @@ pub use head::Head;
 pub use page::Page;
 pub use session::{Call, Handler, Reply, Session, Turn, elect_key, head_key, page_key};
 pub use tree::pages_since;
-pub use txn::{Entry, Txn};
+pub use txn::{Entry, Savepoint, Txn};
 
 use crate::error::ScimError;
 use crate::http::Response;

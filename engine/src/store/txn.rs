@@ -25,9 +25,18 @@ pub struct Txn<'v> {
     view: &'v View<'v>,
     directory: DirectoryId,
     head: Option<Arc<Head>>,
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    writes: BTreeMap<Vec<u8>, Write>,
     record: Option<Vec<u8>>,
+    /// What each write replaced, so that a part of them can be taken back.
+    undo: Vec<(Vec<u8>, Option<Write>)>,
 }
+
+/// What a step does to a key: a value, or its removal.
+type Write = Option<Vec<u8>>;
+
+/// A moment of a [`Txn`] to return to.
+#[derive(Clone, Copy, Debug)]
+pub struct Savepoint(usize);
 
 impl<'v> Txn<'v> {
     /// Opens a directory at its current head; `None` when it does not exist.
@@ -45,7 +54,7 @@ impl<'v> Txn<'v> {
     ///
     /// Only for a directory whose id this very request invented: nobody else can be creating it.
     pub fn create(view: &'v View<'v>, directory: &DirectoryId) -> Self {
-        Self { view, directory: directory.clone(), head: None, writes: BTreeMap::new(), record: None }
+        Self { view, directory: directory.clone(), head: None, writes: BTreeMap::new(), record: None, undo: Vec::new() }
     }
 
     /// Version of the directory as read; 0 for a new one. Every commit adds one.
@@ -142,12 +151,33 @@ impl<'v> Txn<'v> {
 
     /// Sets a key.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value));
+        self.write(key, Some(value));
     }
 
     /// Removes a key; nothing happens when it is absent.
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
+        self.write(key, None);
+    }
+
+    fn write(&mut self, key: Vec<u8>, value: Write) {
+        let replaced = self.writes.insert(key.clone(), value);
+        self.undo.push((key, replaced));
+    }
+
+    /// This moment, to take back later writes with [`Self::roll_back`].
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint(self.undo.len())
+    }
+
+    /// Takes back every put and remove since the savepoint.
+    pub fn roll_back(&mut self, Savepoint(moment): Savepoint) {
+        while self.undo.len() > moment {
+            match self.undo.pop() {
+                Some((key, Some(replaced))) => self.writes.insert(key, replaced),
+                Some((key, None)) => self.writes.remove(&key),
+                None => break,
+            };
+        }
     }
 
     /// The commit of all writes; `None` when nothing was written. A new directory counts as written.

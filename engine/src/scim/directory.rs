@@ -1,0 +1,72 @@
+//! Resources and their indexes in a directory's tree.
+
+use serde_json::{Map, Value};
+
+use crate::scim::gather::gather;
+use crate::scim::layout::{self, Index, Kind};
+use crate::store::{Entry, Fault, Txn};
+
+/// A resource as stored: without `members` or `groups`, with `meta` reduced to what is not derived.
+pub type Resource = Map<String, Value>;
+
+/// Reads a stored value.
+pub fn decode(bytes: &[u8]) -> Result<Resource, Fault> {
+    serde_json::from_slice(bytes).map_err(|_| Fault::Damaged("a stored resource is not JSON".to_owned()))
+}
+
+/// The resource of that id.
+pub fn load(txn: &Txn<'_>, kind: Kind, id: &str) -> Result<Option<Resource>, Fault> {
+    txn.get(&layout::resource(kind, id))?.map(|bytes| decode(&bytes)).transpose()
+}
+
+/// The resources of those ids, those that exist.
+pub fn load_many(txn: &Txn<'_>, kind: Kind, ids: &[String]) -> Result<Vec<Resource>, Fault> {
+    let keys: Vec<_> = ids.iter().map(|id| layout::resource(kind, id)).collect();
+    txn.get_many(&keys)?.iter().flatten().map(|bytes| decode(bytes)).collect()
+}
+
+/// Puts a resource in the place of an older one, and its index entries likewise.
+pub fn store(txn: &mut Txn<'_>, kind: Kind, id: &str, old: Option<&Resource>, new: &Resource) {
+    let before = old.map(|old| layout::index_keys(kind, old, id)).unwrap_or_default();
+    let after = layout::index_keys(kind, new, id);
+    for key in before.iter().filter(|key| !after.contains(key)) {
+        txn.remove(key.clone());
+    }
+    for key in after.iter().filter(|key| !before.contains(key)) {
+        txn.put(key.clone(), Vec::new());
+    }
+    txn.put(layout::resource(kind, id), serde_json::to_vec(new).unwrap_or_default());
+}
+
+/// Removes a resource and its index entries.
+pub fn erase(txn: &mut Txn<'_>, kind: Kind, id: &str, old: &Resource) {
+    for key in layout::index_keys(kind, old, id) {
+        txn.remove(key);
+    }
+    txn.remove(layout::resource(kind, id));
+}
+
+/// Another resource that holds a value which must be unique.
+pub fn holder(txn: &Txn<'_>, kind: Kind, new: &Resource, own: &str) -> Result<Option<(Index, String)>, Fault> {
+    let unique = Index::of(kind).iter().copied().filter(|index| index.unique());
+    let claims: Vec<(Index, &str)> =
+        unique.flat_map(|index| index.values(new).into_iter().map(move |v| (index, v))).collect();
+    let found = gather(claims, |(index, value)| {
+        let range = layout::under(&index.exactly(value));
+        let entries = txn.scan(&range.start..&range.end, 0, 2, false)?;
+        Ok(entries.iter().map(|(key, _)| layout::indexed_id(key)).find(|id| id != own).map(|id| (index, id)))
+    })?;
+    Ok(found.into_iter().flatten().next())
+}
+
+/// A range as the store takes it.
+pub fn entries(txn: &Txn<'_>, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, Fault> {
+    let range = layout::under(prefix);
+    txn.scan(&range.start..&range.end, 0, limit, false)
+}
+
+/// How many keys lie under a prefix.
+pub fn count(txn: &Txn<'_>, prefix: &[u8]) -> Result<u64, Fault> {
+    let range = layout::under(prefix);
+    txn.count(&range.start..&range.end)
+}

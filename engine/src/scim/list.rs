@@ -1,0 +1,363 @@
+//! Lists: filter, order, page (RFC 7644 section 3.4.2, cursors of RFC 9865).
+
+use std::cmp::Ordering;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use crate::env::Limits;
+use crate::error::{Kind as Wrong, ScimError};
+use crate::filter::Filter;
+use crate::path::AttrPath;
+use crate::schema::{Registry, ResourceType};
+use crate::scim::directory::{self, Resource};
+use crate::scim::gather::gather;
+use crate::scim::layout::{self, Index, Kind};
+use crate::scim::plan;
+use crate::scim::query::{Page, Query, Sort};
+use crate::scim::render::{Renderer, id, resource_type};
+use crate::store::{Fault, Txn};
+
+/// URN of a list body.
+const LIST_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+
+/// The body of a list response.
+pub fn respond(txn: &Txn<'_>, renderer: &Renderer<'_>, kinds: &[Kind], query: &Query) -> Result<Value, Fault> {
+    let lister = Lister { txn, registry: renderer.registry, limits: renderer.limits, kinds, query };
+    let start = lister.start()?;
+    let listed = lister.page(&start)?;
+    let next = lister.next(&start, &listed);
+    let kinds_listed: Vec<Kind> = listed.found.iter().map(|(kind, _)| *kind).collect();
+    let rendered = renderer.page(txn, listed.found, &query.projection)?;
+    let resources: Vec<Value> = kinds_listed
+        .into_iter()
+        .zip(rendered)
+        .map(|(kind, resource)| Value::Object(renderer.project(kind, resource, &query.projection)))
+        .collect();
+    let mut body = Map::new();
+    body.insert("schemas".to_owned(), json!([LIST_RESPONSE]));
+    body.insert("totalResults".to_owned(), listed.total.into());
+    if let Page::Index(index) = query.page {
+        body.insert("startIndex".to_owned(), index.into());
+    }
+    body.insert("itemsPerPage".to_owned(), resources.len().into());
+    body.extend(next.map(|cursor| ("nextCursor".to_owned(), cursor.into())));
+    body.insert("Resources".to_owned(), resources.into());
+    Ok(Value::Object(body))
+}
+
+/// Where a page starts.
+#[derive(Debug, PartialEq, Eq)]
+enum Start {
+    /// After so many resources.
+    Skip(u64),
+    /// After this resource, in order of creation: stable while resources come and go.
+    After(Kind, String),
+}
+
+/// A page and the number of resources on all pages.
+struct Listed {
+    found: Vec<(Kind, Resource)>,
+    total: u64,
+    more: bool,
+}
+
+struct Lister<'a> {
+    txn: &'a Txn<'a>,
+    registry: &'a Registry,
+    limits: &'a Limits,
+    kinds: &'a [Kind],
+    query: &'a Query,
+}
+
+impl Lister<'_> {
+    fn page(&self, start: &Start) -> Result<Listed, Fault> {
+        self.check()?;
+        match (&self.query.filter, &self.query.sort) {
+            (None, None) => self.all(start),
+            (None, Some(sort)) => match self.order_index(sort) {
+                Some(index) => self.walk(index, sort.descending, start),
+                None => self.matching(start),
+            },
+            (Some(_), _) => self.matching(start),
+        }
+    }
+
+    /// Refuses a filter or order that no listed type understands.
+    fn check(&self) -> Result<(), ScimError> {
+        let mut refused = None;
+        for kind in self.kinds {
+            match self.query.filter.as_ref().map_or(Ok(()), |filter| filter.check(self.of(*kind))) {
+                Ok(()) => return self.check_order(),
+                Err(error) => refused = Some(error),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn check_order(&self) -> Result<(), ScimError> {
+        let Some(sort) = &self.query.sort else { return Ok(()) };
+        if self.kinds.iter().any(|kind| sort.by.resolve(self.of(*kind)).is_some()) {
+            return Ok(());
+        }
+        Err(ScimError::new(Wrong::InvalidValue, format!("`sortBy` names no attribute: `{}`", sort.by)))
+    }
+
+    fn of(&self, kind: Kind) -> &ResourceType {
+        resource_type(self.registry, kind)
+    }
+
+    /// A page of everything, in order of creation: O(log n) whatever the page.
+    fn all(&self, start: &Start) -> Result<Listed, Fault> {
+        let counts = gather(self.kinds, |kind| directory::count(self.txn, &layout::resources(*kind)))?;
+        let mut skip = if let Start::Skip(skip) = start { *skip } else { 0 };
+        let mut found = Vec::new();
+        for (kind, count) in self.kinds.iter().zip(&counts) {
+            let range = match start {
+                Start::After(after, _) if kind.name() < after.name() && self.kinds.len() > 1 && *kind != Kind::User => {
+                    continue;
+                }
+                Start::After(Kind::Group, _) if *kind == Kind::User => continue,
+                Start::After(after, id) if kind == after => {
+                    let mut from = layout::resource(*kind, id);
+                    from.push(0);
+                    from..layout::under(&layout::resources(*kind)).end
+                }
+                _ => layout::under(&layout::resources(*kind)),
+            };
+            let wanted = self.query.count - found.len();
+            if skip < *count && wanted > 0 {
+                for (_, value) in self.txn.scan(&range.start..&range.end, skip, wanted, false)? {
+                    found.push((*kind, directory::decode(&value)?));
+                }
+            }
+            skip = skip.saturating_sub(*count);
+        }
+        let more = found.len() == self.query.count && self.query.count > 0;
+        Ok(Listed { found, total: counts.iter().sum(), more })
+    }
+
+    /// The index that already has the order asked for: a unique index of a required attribute misses nobody.
+    fn order_index(&self, sort: &Sort) -> Option<Index> {
+        let [kind] = self.kinds else { return None };
+        let target =
+            sort.by.resolve(self.of(*kind)).filter(|target| target.extension.is_none() && target.sub.is_none())?;
+        let name = target.attribute.name.as_str();
+        Index::of(*kind).iter().copied().find(|index| index.unique() && index.attribute() == (name, None))
+    }
+
+    fn walk(&self, index: Index, descending: bool, start: &Start) -> Result<Listed, Fault> {
+        let kind = self.kinds.first().copied().unwrap_or(Kind::User);
+        let range = layout::under(&index.all());
+        let skip = if let Start::Skip(skip) = start { *skip } else { 0 };
+        let total = self.txn.count(&range.start..&range.end)?;
+        let entries = self.txn.scan(&range.start..&range.end, skip, self.query.count, descending)?;
+        let ids: Vec<String> = entries.iter().map(|(key, _)| layout::indexed_id(key)).collect();
+        let found: Vec<_> = directory::load_many(self.txn, kind, &ids)?.into_iter().map(|r| (kind, r)).collect();
+        let more = skip.saturating_add(found.len() as u64) < total;
+        Ok(Listed { found, total, more })
+    }
+
+    /// A page of what the filter matches, or of everything in an order no index has: every candidate is looked at.
+    fn matching(&self, start: &Start) -> Result<Listed, Fault> {
+        let mut found = gather(self.kinds, |kind| self.matches(*kind))?.concat();
+        if let Some(sort) = &self.query.sort {
+            self.sort(&mut found, sort);
+        }
+        let total = found.len() as u64;
+        let skip = match start {
+            Start::Skip(skip) => usize::try_from(*skip).unwrap_or(usize::MAX),
+            Start::After(kind, after) => {
+                let place = |kind: Kind| self.kinds.iter().position(|k| *k == kind);
+                found.iter().take_while(|(k, r)| (place(*k), id(r)) <= (place(*kind), after.clone())).count()
+            }
+        };
+        let more = skip.saturating_add(self.query.count) < found.len();
+        let found = found.into_iter().skip(skip).take(self.query.count).collect();
+        Ok(Listed { found, total, more })
+    }
+
+    fn matches(&self, kind: Kind) -> Result<Vec<(Kind, Resource)>, Fault> {
+        let of = self.of(kind);
+        let filter = self.query.filter.as_ref();
+        if filter.is_some_and(|filter| filter.check(of).is_err()) {
+            return Ok(Vec::new());
+        }
+        let candidates = match filter {
+            Some(filter) => plan::candidates(self.txn, kind, of, filter, self.limits)?,
+            None => None,
+        };
+        let mut resources = match candidates {
+            Some(ids) => directory::load_many(self.txn, kind, &ids)?,
+            None => self.scan(kind)?,
+        };
+        if let Some(filter) = filter {
+            let derived = self.derived(kind, filter, &resources)?;
+            let mut derived = derived.into_iter();
+            resources.retain(|resource| match derived.next() {
+                Some((name, value)) => {
+                    let mut whole = resource.clone();
+                    whole.insert(name.to_owned(), value);
+                    filter.matches(of, &whole)
+                }
+                None => filter.matches(of, resource),
+            });
+        }
+        Ok(resources.into_iter().map(|resource| (kind, resource)).collect())
+    }
+
+    fn scan(&self, kind: Kind) -> Result<Vec<Resource>, Fault> {
+        let prefix = layout::resources(kind);
+        if directory::count(self.txn, &prefix)? > self.limits.scan as u64 {
+            return Err(plan::too_many(self.limits).into());
+        }
+        directory::entries(self.txn, &prefix, self.limits.scan)?
+            .iter()
+            .map(|(_, value)| directory::decode(value))
+            .collect()
+    }
+
+    /// `groups` of each user or `members` of each group, when the filter looks at them.
+    fn derived(
+        &self,
+        kind: Kind,
+        filter: &Filter,
+        resources: &[Resource],
+    ) -> Result<Vec<(&'static str, Value)>, Fault> {
+        let name = match kind {
+            Kind::User => "groups",
+            Kind::Group => "members",
+        };
+        if !mentions(filter, name) {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<String> = resources.iter().map(id).collect();
+        let lists: Vec<Vec<Value>> = match kind {
+            Kind::User => crate::scim::members::groups_of(self.txn, &ids, self.limits)?
+                .into_iter()
+                .map(|groups| groups.into_iter().map(|g| json!({ "value": g.group, "display": g.display })).collect())
+                .collect(),
+            Kind::Group => gather(&ids, |id| {
+                let members = crate::scim::members::of_group(self.txn, id, self.limits)?;
+                Ok(members.into_iter().map(Value::Object).collect())
+            })?,
+        };
+        Ok(lists.into_iter().map(|list| (name, Value::Array(list))).collect())
+    }
+
+    /// Resources without the attribute come last when ascending, first when descending (RFC 7644 section 3.4.2.3).
+    fn sort(&self, found: &mut [(Kind, Resource)], sort: &Sort) {
+        found.sort_by(|(left_kind, left), (right_kind, right)| {
+            let left = sort_key(self.of(*left_kind), left, &sort.by);
+            let right = sort_key(self.of(*right_kind), right, &sort.by);
+            let order = match (&left, &right) {
+                (Some(left), Some(right)) => left.compare(right),
+                (left, right) => right.is_some().cmp(&left.is_some()),
+            };
+            if sort.descending { order.reverse() } else { order }
+        });
+    }
+
+    fn start(&self) -> Result<Start, ScimError> {
+        match &self.query.page {
+            Page::Index(index) => Ok(Start::Skip(index - 1)),
+            Page::Cursor(cursor) if cursor.is_empty() => Ok(Start::Skip(0)),
+            Page::Cursor(cursor) => self.read_cursor(cursor).ok_or_else(|| {
+                ScimError::new(Wrong::InvalidCursor, "the cursor is not one this query was answered with")
+            }),
+        }
+    }
+
+    fn next(&self, start: &Start, listed: &Listed) -> Option<String> {
+        if !matches!(self.query.page, Page::Cursor(_)) || !listed.more {
+            return None;
+        }
+        let position = match (&self.query.sort, listed.found.last(), start) {
+            (None, Some((kind, last)), _) => format!("{}:{}", kind.name(), id(last)),
+            (_, _, Start::Skip(skip)) => format!("{}", skip.saturating_add(listed.found.len() as u64)),
+            _ => return None,
+        };
+        Some(URL_SAFE_NO_PAD.encode(format!("{:08x}.{position}", self.fingerprint())))
+    }
+
+    fn read_cursor(&self, cursor: &str) -> Option<Start> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        let (fingerprint, position) = text.split_once('.')?;
+        if fingerprint != format!("{:08x}", self.fingerprint()) {
+            return None;
+        }
+        match position.split_once(':') {
+            Some((name, id)) => {
+                let kind = self.kinds.iter().find(|kind| kind.name() == name)?;
+                Some(Start::After(*kind, id.to_owned()))
+            }
+            None => position.parse().ok().map(Start::Skip),
+        }
+    }
+
+    /// Ties a cursor to its query: another filter or order has no such page.
+    fn fingerprint(&self) -> u32 {
+        let mut text = format!("{:?}", self.kinds);
+        if let Some(filter) = &self.query.filter {
+            text.push_str(&filter.to_string());
+        }
+        if let Some(sort) = &self.query.sort {
+            text.push_str(&format!("\n{} {}", sort.by, sort.descending));
+        }
+        crc32fast::hash(text.as_bytes())
+    }
+}
+
+/// Whether a filter looks at an attribute.
+fn mentions(filter: &Filter, name: &str) -> bool {
+    match filter {
+        Filter::And(left, right) | Filter::Or(left, right) => mentions(left, name) || mentions(right, name),
+        Filter::Not(inner) => mentions(inner, name),
+        Filter::Compare(path, ..) | Filter::Present(path) | Filter::Element(path, _) => {
+            path.name.eq_ignore_ascii_case(name)
+        }
+    }
+}
+
+/// A value to order by.
+enum SortKey {
+    Number(f64),
+    Text(String),
+}
+
+impl SortKey {
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Number(left), Self::Number(right)) => left.total_cmp(right),
+            (Self::Text(left), Self::Text(right)) => left.cmp(right),
+            (Self::Number(_), Self::Text(_)) => Ordering::Less,
+            (Self::Text(_), Self::Number(_)) => Ordering::Greater,
+        }
+    }
+}
+
+/// The value a resource is ordered by; of a multi-valued attribute the primary one, else the first.
+fn sort_key(of: &ResourceType, resource: &Resource, by: &AttrPath) -> Option<SortKey> {
+    let target = by.resolve(of)?;
+    let holder = match target.extension {
+        Some(extension) => resource.get(&extension.id)?.as_object()?,
+        None => resource,
+    };
+    let mut value = holder.get(&target.attribute.name)?;
+    if let Value::Array(elements) = value {
+        let primary = elements.iter().find(|element| element.get("primary").and_then(Value::as_bool) == Some(true));
+        value = primary.or_else(|| elements.first())?;
+    }
+    let leaf = target.sub.unwrap_or(target.attribute);
+    if value.is_object() {
+        value = value.get(target.sub.map_or("value", |sub| sub.name.as_str()))?;
+    }
+    match value {
+        Value::String(text) if leaf.case_exact => Some(SortKey::Text(text.clone())),
+        Value::String(text) => Some(SortKey::Text(text.to_lowercase())),
+        Value::Number(number) => number.as_f64().map(SortKey::Number),
+        Value::Bool(flag) => Some(SortKey::Number(f64::from(u8::from(*flag)))),
+        _ => None,
+    }
+}

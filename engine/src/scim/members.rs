@@ -1,0 +1,235 @@
+//! Membership: one entry for the group, one for the member, always both (RFC 7643 sections 4.1.2 and 4.2).
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use crate::env::Limits;
+use crate::error::{Kind as Wrong, ScimError};
+use crate::filter::Filter;
+use crate::patch::MemberChange;
+use crate::schema::{Attribute, ResourceType};
+use crate::scim::directory::{self, decode};
+use crate::scim::gather::gather;
+use crate::scim::layout::{self, Kind};
+use crate::store::{Fault, Txn};
+
+type Member = Map<String, Value>;
+
+/// Deepest nesting of groups that a user's `groups` follows.
+const DEPTH: usize = 16;
+
+/// Every member of a group, or `tooMany`: a list is never silently cut.
+pub fn of_group(txn: &Txn<'_>, group: &str, limits: &Limits) -> Result<Vec<Member>, Fault> {
+    let prefix = layout::members(group);
+    let entries = directory::entries(txn, &prefix, limits.members + 1)?;
+    if entries.len() > limits.members {
+        let detail = format!(
+            "the group has more than {} members; exclude `members` or filter by `members.value`",
+            limits.members
+        );
+        return Err(ScimError::new(Wrong::TooMany, detail).into());
+    }
+    entries.iter().map(|(_, value)| decode(value)).collect()
+}
+
+/// Applies one change to a group's members; whether anything changed.
+pub fn apply(
+    txn: &mut Txn<'_>,
+    group: &str,
+    change: MemberChange,
+    of: &ResourceType,
+    limits: &Limits,
+) -> Result<bool, Fault> {
+    match change {
+        MemberChange::Add(members) => add(txn, group, members),
+        MemberChange::Remove(ids) => remove(txn, group, ids),
+        MemberChange::RemoveMatching(filter) => {
+            let ids = matching(txn, group, &filter, of, limits)?.iter().filter_map(id_of).collect();
+            remove(txn, group, ids)
+        }
+        MemberChange::Update(filter, change) => update(txn, group, &filter, &change, of, limits),
+        MemberChange::Replace(members) => replace(txn, group, members, limits),
+    }
+}
+
+fn add(txn: &mut Txn<'_>, group: &str, members: Vec<Member>) -> Result<bool, Fault> {
+    let typed = gather(members, |member| typed(txn, member))?;
+    let keys: Vec<_> = typed.iter().map(|(id, _)| layout::member(group, id)).collect();
+    let present = txn.get_many(&keys)?;
+    let mut changed = false;
+    for ((id, member), old) in typed.into_iter().zip(present) {
+        // Adding a member again keeps what was known of it and takes over what is new.
+        let mut merged = old.as_deref().map(decode).transpose()?.unwrap_or_default();
+        merged.extend(member);
+        let bytes = serde_json::to_vec(&merged).unwrap_or_default();
+        if old.as_deref() != Some(bytes.as_slice()) {
+            changed = true;
+            txn.put(layout::member(group, &id), bytes);
+            txn.put(layout::belongs(&id, group), Vec::new());
+        }
+    }
+    Ok(changed)
+}
+
+/// A member with its `type`: what the client says, else what the directory knows; an unknown member is kept as sent.
+fn typed(txn: &Txn<'_>, mut member: Member) -> Result<(String, Member), Fault> {
+    let Some(id) = id_of(&member) else {
+        return Err(ScimError::new(Wrong::InvalidValue, "a member needs a `value`").into());
+    };
+    if !member.contains_key("type") {
+        let keys: Vec<_> = Kind::ALL.iter().map(|kind| layout::resource(*kind, &id)).collect();
+        let known = txn.get_many(&keys)?;
+        if let Some((kind, _)) = Kind::ALL.iter().zip(known).find(|(_, value)| value.is_some()) {
+            member.insert("type".to_owned(), kind.name().into());
+        }
+    }
+    Ok((id, member))
+}
+
+fn remove(txn: &mut Txn<'_>, group: &str, ids: Vec<String>) -> Result<bool, Fault> {
+    let keys: Vec<_> = ids.iter().map(|id| layout::member(group, id)).collect();
+    let present = txn.get_many(&keys)?;
+    let mut changed = false;
+    for (id, _) in ids.iter().zip(present).filter(|(_, value)| value.is_some()) {
+        changed = true;
+        txn.remove(layout::member(group, id));
+        txn.remove(layout::belongs(id, group));
+    }
+    Ok(changed)
+}
+
+fn replace(txn: &mut Txn<'_>, group: &str, members: Vec<Member>, limits: &Limits) -> Result<bool, Fault> {
+    let wanted: HashSet<String> = members.iter().filter_map(id_of).collect();
+    let prefix = layout::members(group);
+    // A whole replacement has to see the whole; it is bounded like a whole answer would be, ten times over.
+    let present = directory::entries(txn, &prefix, limits.members.saturating_mul(10))?;
+    let gone = present.iter().map(|(key, _)| layout::tail(key, &prefix)).filter(|id| !wanted.contains(id)).collect();
+    let removed = remove(txn, group, gone)?;
+    Ok(add(txn, group, members)? || removed)
+}
+
+fn update(
+    txn: &mut Txn<'_>,
+    group: &str,
+    filter: &Filter,
+    change: &Member,
+    of: &ResourceType,
+    limits: &Limits,
+) -> Result<bool, Fault> {
+    let found = matching(txn, group, filter, of, limits)?;
+    if found.is_empty() {
+        return Err(ScimError::new(Wrong::NoTarget, "no member meets the filter").into());
+    }
+    let mut changed = false;
+    for member in found {
+        let mut new = member.clone();
+        new.extend(change.clone());
+        if new != member {
+            remove(txn, group, id_of(&member).into_iter().collect())?;
+            add(txn, group, vec![new])?;
+            changed = true;
+        }
+    }
+    Ok(changed)
+}
+
+fn matching(
+    txn: &Txn<'_>,
+    group: &str,
+    filter: &Filter,
+    of: &ResourceType,
+    limits: &Limits,
+) -> Result<Vec<Member>, Fault> {
+    let Some(attribute) = members_attribute(of) else { return Ok(Vec::new()) };
+    let members = of_group(txn, group, limits)?;
+    let meets = |member: &Member| filter.matches_element(attribute, &Value::Object(member.clone()));
+    Ok(members.into_iter().filter(meets).collect())
+}
+
+fn members_attribute(of: &ResourceType) -> Option<&Attribute> {
+    of.schema.attribute("members")
+}
+
+fn id_of(member: &Member) -> Option<String> {
+    member.get("value").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Takes a resource out of every group; the ids of those groups.
+pub fn leave_all(txn: &mut Txn<'_>, id: &str) -> Result<Vec<String>, Fault> {
+    let prefix = layout::belonging(id);
+    let groups: Vec<String> =
+        directory::entries(txn, &prefix, usize::MAX)?.iter().map(|(key, _)| layout::tail(key, &prefix)).collect();
+    for group in &groups {
+        txn.remove(layout::member(group, id));
+        txn.remove(layout::belongs(id, group));
+    }
+    Ok(groups)
+}
+
+/// Removes every membership of a group.
+pub fn dissolve(txn: &mut Txn<'_>, group: &str) -> Result<(), Fault> {
+    let prefix = layout::members(group);
+    for (key, _) in directory::entries(txn, &prefix, usize::MAX)? {
+        txn.remove(layout::belongs(&layout::tail(&key, &prefix), group));
+        txn.remove(key);
+    }
+    Ok(())
+}
+
+/// A group that a user belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Id of the group.
+    pub group: String,
+    /// Its `displayName`.
+    pub display: Option<String>,
+    /// Named by the group itself, rather than through a group inside it.
+    pub direct: bool,
+}
+
+/// The groups of each of these members, nested ones included, level by level so that one round trip serves all.
+pub fn groups_of(txn: &Txn<'_>, ids: &[String], limits: &Limits) -> Result<Vec<Vec<Membership>>, Fault> {
+    let mut found: Vec<Vec<(String, bool)>> = vec![Vec::new(); ids.len()];
+    let mut frontier: Vec<(usize, String)> = ids.iter().cloned().enumerate().collect();
+    for depth in 0..DEPTH {
+        let levels = gather(frontier, |(owner, member)| {
+            let prefix = layout::belonging(&member);
+            let entries = directory::entries(txn, &prefix, limits.members)?;
+            Ok(entries.iter().map(|(key, _)| (owner, layout::tail(key, &prefix))).collect::<Vec<_>>())
+        })?;
+        frontier = Vec::new();
+        for (owner, group) in levels.into_iter().flatten() {
+            let Some(known) = found.get_mut(owner) else { continue };
+            // A group may contain itself, through others.
+            if known.len() < limits.members && !known.iter().any(|(id, _)| *id == group) {
+                known.push((group.clone(), depth == 0));
+                frontier.push((owner, group));
+            }
+        }
+        if frontier.is_empty() {
+            break;
+        }
+    }
+    let names = names(txn, found.iter().flatten().map(|(id, _)| id.clone()).collect())?;
+    let named = |(group, direct): (String, bool)| {
+        let display = names.get(&group).cloned().flatten();
+        Membership { group, display, direct }
+    };
+    Ok(found.into_iter().map(|groups| groups.into_iter().map(named).collect()).collect())
+}
+
+fn names(txn: &Txn<'_>, groups: HashSet<String>) -> Result<HashMap<String, Option<String>>, Fault> {
+    let mut ids: Vec<String> = groups.into_iter().collect();
+    ids.sort_unstable();
+    let keys: Vec<_> = ids.iter().map(|id| layout::resource(Kind::Group, id)).collect();
+    let values = txn.get_many(&keys)?;
+    ids.into_iter()
+        .zip(values)
+        .map(|(id, value)| {
+            let group = value.map(|bytes| decode(&bytes)).transpose()?;
+            let name = group.and_then(|group| group.get("displayName")?.as_str().map(str::to_owned));
+            Ok((id, name))
+        })
+        .collect()
+}

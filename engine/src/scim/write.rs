@@ -1,0 +1,202 @@
+//! Writes: create, replace, patch, delete. Every check comes before the first write, so a refused operation of a
+//! Bulk request leaves nothing behind in the transaction it shares.
+
+use serde_json::{Map, Value, json};
+
+use crate::env::Env;
+use crate::error::{Kind as Wrong, ScimError};
+use crate::patch::{self, MemberChange};
+use crate::resource::{self, Accepted};
+use crate::scim::directory::{self, Resource};
+use crate::scim::layout::{Index, Kind};
+use crate::scim::members;
+use crate::scim::precondition::Conditions;
+use crate::scim::render::{Renderer, resource_type};
+use crate::store::{Fault, Txn};
+
+/// A directory under change.
+pub struct Writer<'a, 'v> {
+    pub txn: &'a mut Txn<'v>,
+    pub renderer: &'a Renderer<'a>,
+    pub env: &'a Env<'a>,
+    /// Whether an unknown attribute is refused.
+    pub strict: bool,
+    /// Whether a POST of an inactive user's name brings that user back.
+    pub revive: bool,
+    /// Whether anything was written.
+    pub changed: bool,
+}
+
+impl Writer<'_, '_> {
+    /// Makes a resource; its id. `id` is the one promised to a `bulkId`, else a fresh one.
+    pub fn create(&mut self, kind: Kind, body: &Value, promised: Option<&str>) -> Result<String, Fault> {
+        let Accepted { resource: mut new, .. } = resource::accept(self.of(kind), body, self.strict)?;
+        let listed = take_members(&mut new);
+        self.check(kind, &new)?;
+        if kind == Kind::User {
+            new.entry("active").or_insert(Value::Bool(true));
+        }
+        if let Some((index, holder)) = directory::holder(self.txn, kind, &new, "")? {
+            return match self.inactive(kind, &holder)? {
+                Some(old) if self.revive => self.revive(&holder, &old, new),
+                _ => Err(taken(index, &new).into()),
+            };
+        }
+        let id = promised.map_or_else(|| self.env.uuid(), str::to_owned);
+        self.put(kind, &id, None, new);
+        if let Some(listed) = listed {
+            self.change_members(&id, vec![MemberChange::Add(listed)])?;
+        }
+        Ok(id)
+    }
+
+    /// Puts a whole resource in the place of an old one (RFC 7644 section 3.5.1).
+    pub fn replace(&mut self, kind: Kind, id: &str, body: &Value, conditions: &Conditions) -> Result<(), Fault> {
+        let old = self.current(kind, id, conditions)?;
+        let Accepted { resource: mut new, .. } = resource::accept(self.of(kind), body, self.strict)?;
+        let listed = take_members(&mut new);
+        self.check(kind, &new)?;
+        // A body without `active` says nothing about it: it must neither bring a leaver back nor shut anybody out.
+        if let (Kind::User, Some(active)) = (kind, old.get("active")) {
+            new.entry("active").or_insert_with(|| active.clone());
+        }
+        let changes = match kind {
+            Kind::User => Vec::new(),
+            Kind::Group => vec![MemberChange::Replace(listed.unwrap_or_default())],
+        };
+        self.update(kind, id, &old, new, changes)
+    }
+
+    /// Applies a PATCH (RFC 7644 section 3.5.2).
+    pub fn patch(&mut self, kind: Kind, id: &str, body: &Value, conditions: &Conditions) -> Result<(), Fault> {
+        let old = self.current(kind, id, conditions)?;
+        let patched = patch::apply(self.of(kind), &content(&old), body, self.strict, self.renderer.limits)?;
+        self.check(kind, &patched.resource)?;
+        self.update(kind, id, &old, patched.resource, patched.members)
+    }
+
+    /// Removes a resource, and it from every group, at once.
+    pub fn delete(&mut self, kind: Kind, id: &str, conditions: &Conditions) -> Result<(), Fault> {
+        let old = self.current(kind, id, conditions)?;
+        for group in members::leave_all(self.txn, id)? {
+            self.touch(&group)?;
+        }
+        if kind == Kind::Group {
+            members::dissolve(self.txn, id)?;
+        }
+        directory::erase(self.txn, kind, id, &old);
+        self.changed = true;
+        Ok(())
+    }
+
+    fn of(&self, kind: Kind) -> &crate::schema::ResourceType {
+        resource_type(self.renderer.registry, kind)
+    }
+
+    /// The stored resource, once its version is the one the client expects.
+    fn current(&self, kind: Kind, id: &str, conditions: &Conditions) -> Result<Resource, Fault> {
+        let Some(old) = directory::load(self.txn, kind, id)? else { return Err(not_found(kind, id).into()) };
+        if !conditions.is_empty() {
+            conditions.check(&self.renderer.version(self.txn, kind, &old)?)?;
+        }
+        Ok(old)
+    }
+
+    fn inactive(&self, kind: Kind, id: &str) -> Result<Option<Resource>, Fault> {
+        let holder = if kind == Kind::User { directory::load(self.txn, kind, id)? } else { None };
+        Ok(holder.filter(|user| user.get("active").and_then(Value::as_bool) == Some(false)))
+    }
+
+    /// A former employee comes back under the same id.
+    fn revive(&mut self, id: &str, old: &Resource, new: Resource) -> Result<String, Fault> {
+        self.update(Kind::User, id, old, new, Vec::new())?;
+        Ok(id.to_owned())
+    }
+
+    fn update(
+        &mut self,
+        kind: Kind,
+        id: &str,
+        old: &Resource,
+        new: Resource,
+        changes: Vec<MemberChange>,
+    ) -> Result<(), Fault> {
+        if let Some((index, _)) = directory::holder(self.txn, kind, &new, id)? {
+            return Err(taken(index, &new).into());
+        }
+        let members_changed = self.change_members(id, changes)?;
+        if members_changed || new != content(old) {
+            self.put(kind, id, Some(old), new);
+        }
+        Ok(())
+    }
+
+    fn change_members(&mut self, group: &str, changes: Vec<MemberChange>) -> Result<bool, Fault> {
+        let mut changed = false;
+        for change in changes {
+            let of = resource_type(self.renderer.registry, Kind::Group);
+            changed |= members::apply(self.txn, group, change, of, self.renderer.limits)?;
+        }
+        Ok(changed)
+    }
+
+    /// Marks a group whose members changed.
+    fn touch(&mut self, group: &str) -> Result<(), Fault> {
+        if let Some(old) = directory::load(self.txn, Kind::Group, group)? {
+            self.put(Kind::Group, group, Some(&old), content(&old));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, kind: Kind, id: &str, old: Option<&Resource>, new: Resource) {
+        let now = Value::String(self.env.now.rfc3339());
+        let created = old.and_then(|old| old.get("meta")?.get("created").cloned()).unwrap_or_else(|| now.clone());
+        let version = self.txn.version() + 1;
+        let mut stored = Map::new();
+        stored.extend(new.get("schemas").map(|schemas| ("schemas".to_owned(), schemas.clone())));
+        stored.insert("id".to_owned(), id.into());
+        stored.extend(new.into_iter().filter(|(name, _)| name != "schemas"));
+        stored.insert("meta".to_owned(), json!({ "created": created, "lastModified": now, "version": version }));
+        directory::store(self.txn, kind, id, old, &stored);
+        self.changed = true;
+    }
+
+    fn check(&self, kind: Kind, new: &Resource) -> Result<(), ScimError> {
+        resource::check(self.of(kind), new)?;
+        let limit = self.renderer.limits.resource;
+        if serde_json::to_vec(new).map_or(0, |bytes| bytes.len()) > limit {
+            return Err(ScimError::new(Wrong::TooLarge, format!("the resource is larger than {limit} bytes")));
+        }
+        Ok(())
+    }
+}
+
+/// The error for a resource that is not there.
+pub fn not_found(kind: Kind, id: &str) -> ScimError {
+    let shown: String = id.chars().filter(|c| !c.is_control()).take(64).collect();
+    ScimError::new(Wrong::NotFound, format!("there is no {} `{shown}`", kind.name().to_lowercase()))
+}
+
+fn taken(index: Index, new: &Resource) -> ScimError {
+    let (attribute, _) = index.attribute();
+    let value = index.values(new).first().copied().unwrap_or_default().chars().take(128).collect::<String>();
+    ScimError::new(Wrong::Uniqueness, format!("`{attribute}` `{value}` is already in use"))
+}
+
+/// What a client may write of a stored resource.
+fn content(stored: &Resource) -> Resource {
+    stored
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "id" | "meta"))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect()
+}
+
+fn take_members(new: &mut Resource) -> Option<Vec<Map<String, Value>>> {
+    match new.shift_remove("members")? {
+        Value::Array(members) => {
+            Some(members.into_iter().filter_map(|m| if let Value::Object(m) = m { Some(m) } else { None }).collect())
+        }
+        _ => None,
+    }
+}
