@@ -65,11 +65,11 @@ impl AttrPath {
         if text.is_empty() || !text.chars().all(is_path_char) {
             return Err(refused());
         }
-        if is_bare_schema(text) {
-            return Ok(Self { schema: Some(text.into()), name: String::new(), sub: None });
-        }
+        let bare = || Self { schema: Some(text.into()), name: String::new(), sub: None };
         let (schema, local) = match text.rsplit_once(':') {
+            _ if is_bare_schema(text) => return Ok(bare()),
             Some((schema, local)) if is_urn(schema) => (Some(schema.to_owned()), local),
+            Some(_) if is_urn(text) => return Ok(bare()),
             Some(_) => return Err(refused()),
             None => (None, text),
         };

@@ -2,7 +2,8 @@
 //!
 //! ```
 //! use scim_engine::{env::Limits, filter::Filter};
-//! let filter = Filter::parse(r#"NOT (active EQ False) and emails[type eq "work"].value sw "a""#, &Limits::default()).unwrap();
+//! let text = r#"NOT (active EQ False) and emails[type eq "work"].value sw "a""#;
+//! let filter = Filter::parse(text, &Limits::default()).unwrap();
 //! assert_eq!(filter.to_string(), r#"not (active eq false) and emails[type eq "work" and value sw "a"]"#);
 //! ```
 

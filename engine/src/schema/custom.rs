@@ -38,7 +38,7 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn of(value: &'a Value, place: &str) -> Result<Self, ScimError> {
         let Some(object) = value.as_object() else {
-            let what = if place.is_empty() { "a schema" } else { place };
+            let what = if place.is_empty() { "a schema" } else { place.trim_end_matches('.') };
             return Err(ScimError::new(Kind::InvalidValue, format!("`{what}` must be an object")));
         };
         Ok(Self { object, place: place.into() })

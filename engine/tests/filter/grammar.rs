@@ -1,4 +1,4 @@
-//! Filters, paths, schemas and projection as a client sees them.
+//! What is a filter or a path, and in which form it prints.
 
 use proptest::prelude::*;
 use scim_engine::env::Limits;
@@ -6,9 +6,7 @@ use scim_engine::error::Kind;
 use scim_engine::filter::{Filter, Literal, Operator};
 use scim_engine::path::{AttrPath, PatchPath};
 
-fn parse(text: &str) -> Filter {
-    Filter::parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {error}"))
-}
+use super::parse;
 
 fn prints(text: &str, canonical: &str) {
     let filter = parse(text);
@@ -152,6 +150,7 @@ fn a_patch_path_is_an_attribute_perhaps_a_filter_and_a_sub_attribute() {
     check(ENTERPRISE, ENTERPRISE, (Some(ENTERPRISE), "", None), None);
     let manager = format!("{ENTERPRISE}:manager.value");
     check(&manager, &manager, (Some(ENTERPRISE), "manager", Some("value")), None);
+    check("urn:acme:hr", "urn:acme:hr", (Some("urn:acme:hr"), "", None), None);
     check("urn:acme:hr:cost", "urn:acme:hr:cost", (Some("urn:acme:hr"), "cost", None), None);
     check("urn:acme:hr:1.2", "urn:acme:hr:1.2", (Some("urn:acme:hr:1.2"), "", None), None);
 }
@@ -212,12 +211,12 @@ fn literals() -> impl Strategy<Value = Literal> {
     ]
 }
 
-fn operators() -> impl Strategy<Value = Operator> {
+pub(super) fn operators() -> impl Strategy<Value = Operator> {
     prop::sample::select(vec!["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"])
         .prop_map(|name| Operator::named(name).unwrap())
 }
 
-fn combined(leaf: impl Strategy<Value = Filter> + 'static) -> impl Strategy<Value = Filter> {
+pub(super) fn combined(leaf: impl Strategy<Value = Filter> + 'static) -> impl Strategy<Value = Filter> {
     leaf.prop_recursive(4, 24, 2, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| Filter::And(a.into(), b.into())),
