@@ -2,5 +2,7 @@
 
 #[allow(dead_code)]
 mod front;
+#[allow(dead_code)]
+mod spin;
 
 fn main() {}

@@ -1,1 +1,72 @@
-//! Placeholder.
+//! What both Spin components share: a request is read, a [`Session`] of the engine is driven over Spin's key-value
+//! store, and its answer is sent.
+//!
+//! Spin gives one component instance up to 16 requests at once. Everything an instance keeps between requests, settings
+//! and pages, is therefore either immutable or borrowed for the length of one call, never across an `await`.
+
+mod bucket;
+mod message;
+mod settings;
+
+use std::sync::LazyLock;
+
+use scim_engine::env::Timestamp;
+use scim_engine::http::Response;
+use scim_engine::store::{Handler, PageCache, Session, Turn};
+use spin_sdk::wasip3::clocks::system_clock;
+use spin_sdk::wasip3::http::types;
+use spin_sdk::wasip3::random::random;
+
+use bucket::Bucket;
+
+/// Bytes of pages an instance keeps between requests.
+const CACHED_BYTES: usize = 32 << 20;
+
+static PAGES: LazyLock<PageCache> = LazyLock::new(|| PageCache::new(CACHED_BYTES));
+
+/// Serves one request with one of the engine's handlers.
+///
+/// # Errors
+/// What Spin should answer when not even an error response could be made.
+pub async fn serve(request: types::Request, handler: Handler) -> Result<types::Response, types::ErrorCode> {
+    let (config, bucket) = match futures::try_join!(settings::load(), Bucket::open()) {
+        Ok(opened) => opened,
+        Err(reason) => return message::unavailable(&reason),
+    };
+    let request = match message::read(request, config.limits.body).await {
+        Ok(request) => request,
+        Err(refusal) => return message::send(refusal.response(), false),
+    };
+    let bodiless = request.method == "HEAD";
+    let session = Session::new(handler, request, seed(), now(), config);
+    message::send(drive(session, &bucket).await, bodiless)
+}
+
+async fn drive(mut session: Session, bucket: &Bucket) -> Response {
+    let mut reply = None;
+    loop {
+        match session.turn(&PAGES, reply) {
+            Turn::Call(call) => reply = Some(bucket.perform(call).await),
+            Turn::Done(response) => {
+                if let Some(incident) = session.incident() {
+                    eprintln!("{incident}");
+                }
+                return response;
+            }
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let now = system_clock::now();
+    let whole = u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1000);
+    Timestamp(whole.saturating_add(u64::from(now.nanoseconds / 1_000_000)))
+}
+
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for (to, from) in seed.iter_mut().zip(random::get_random_bytes(32)) {
+        *to = from;
+    }
+    seed
+}

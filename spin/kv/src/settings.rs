@@ -1,0 +1,38 @@
+//! Settings of the deployment, from Spin's variables.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use scim_engine::env::{Config, Credential};
+use spin_sdk::variables::{self, Error};
+
+thread_local! {
+    static CONFIG: OnceCell<Arc<Config>> = const { OnceCell::new() };
+}
+
+/// The settings, read once per instance.
+///
+/// # Errors
+/// A variables provider that does not answer; the text is for the log.
+pub async fn load() -> Result<Arc<Config>, String> {
+    if let Some(config) = CONFIG.with(|cell| cell.get().cloned()) {
+        return Ok(config);
+    }
+    let (client_id, secret) = (variable("client_id").await?, variable("client_secret").await?);
+    let config = Config {
+        vendor: client_id.zip(secret).map(|(client_id, secret)| Credential { client_id, secret }),
+        edge_secret: variable("edge_secret").await?,
+        public_url: variable("public_url").await?.map(|url| url.trim_end_matches('/').to_owned()),
+        ..Config::default()
+    };
+    Ok(CONFIG.with(|cell| Arc::clone(cell.get_or_init(|| Arc::new(config)))))
+}
+
+/// A variable; an empty one counts as unset.
+async fn variable(name: &str) -> Result<Option<String>, String> {
+    match variables::get(name).await {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(Error::Undefined(_)) => Ok(None),
+        Err(error) => Err(format!("variable `{name}`: {error}")),
+    }
+}
