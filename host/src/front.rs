@@ -32,10 +32,7 @@ pub struct Front {
 /// # Errors
 /// The address is taken, or the module is missing or refused.
 pub async fn start(options: FrontOptions) -> anyhow::Result<Front> {
-    anyhow::bail!(
-        "the embedded front is not there yet: use `--front none` and `{}`",
-        options.origin
-    )
+    anyhow::bail!("the embedded front is not there yet: use `--front none` and `{}`", options.origin)
 }
 
 impl Front {

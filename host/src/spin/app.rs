@@ -53,9 +53,8 @@ impl App {
             let (stores, variables) = (component.key_value_stores.clone(), manifest.resolve(component, values)?);
             let grants = Grants { database: database.clone(), stores, variables };
             let instances = linker.instantiate_pre(&compiled).and_then(|pre| Instances::new(name, pre, grants));
-            let instances = instances
-                .map_err(anyhow::Error::from)
-                .with_context(|| format!("component `{name}` does not fit"))?;
+            let instances =
+                instances.map_err(anyhow::Error::from).with_context(|| format!("component `{name}` does not fit"))?;
             components.insert(name.clone(), ProxyHandler::new(instances));
         }
         Ok(Self { manifest, components })

@@ -90,7 +90,8 @@ impl Store {
     pub async fn get_many(&self, keys: Vec<String>) -> Answer<Vec<(String, Option<Vec<u8>>)>> {
         self.run(move |database, label| {
             let transaction = database.transaction()?;
-            let pairs = keys.into_iter().map(|key| Ok(read(&transaction, label, &key)?.map(|value| (key, Some(value)))));
+            let pairs =
+                keys.into_iter().map(|key| Ok(read(&transaction, label, &key)?.map(|value| (key, Some(value)))));
             pairs.filter_map(Result::transpose).collect()
         })
         .await

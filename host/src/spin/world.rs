@@ -9,8 +9,8 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use super::store::{Answer, Database};
 pub use super::store::Store;
+use super::store::{Answer, Database};
 
 wasmtime::component::bindgen!({
     path: "wit",
@@ -125,10 +125,7 @@ impl WasiHttpHooks for NoOutbound {
 impl variables::Host for World {}
 
 impl<T> variables::HostWithStore<T> for HasSelf<World> {
-    async fn get(
-        accessor: &Accessor<T, Self>,
-        name: String,
-    ) -> wasmtime::Result<Result<String, variables::Error>> {
+    async fn get(accessor: &Accessor<T, Self>, name: String) -> wasmtime::Result<Result<String, variables::Error>> {
         let value = accessor.with(|mut world| world.get().grants.variables.get(&name).cloned());
         Ok(value.ok_or_else(|| variables::Error::Undefined(format!("no variable `{name}`"))))
     }
