@@ -8,6 +8,10 @@
     reason = "a test may fail by panicking"
 )]
 
+mod crashes;
+mod damage;
+mod races;
 mod sessions;
+mod simulation;
 mod support;
 mod transactions;
