@@ -47,21 +47,15 @@ impl Race {
 
     /// Runs every schedule; gives their number.
     fn every_schedule(&self, check: impl Fn(&Ended)) -> usize {
-        let mut prefix = Vec::new();
-        for count in 1.. {
-            let ended = self.one_schedule(&prefix);
+        let mut prefix = Some(Vec::new());
+        let mut count = 0;
+        while let Some(choices) = prefix {
+            let ended = self.one_schedule(&choices);
             check(&ended);
-            prefix = ended.choices;
-            // The next schedule: the last choice that has another option takes it.
-            loop {
-                let Some(choice) = prefix.pop() else { return count };
-                if choice + 1 < ended.widths[prefix.len()] {
-                    prefix.push(choice + 1);
-                    break;
-                }
-            }
+            count += 1;
+            prefix = next_schedule(&ended);
         }
-        unreachable!()
+        count
     }
 
     fn one_schedule(&self, prefix: &[usize]) -> Ended {
@@ -121,6 +115,14 @@ impl Race {
         let response = run(session(script, 99, &self.config), &ended.store, &PageCache::new(0));
         String::from_utf8(response.body).unwrap()
     }
+}
+
+/// The last choice that has another option takes it; `None` when all have been taken.
+fn next_schedule(ended: &Ended) -> Option<Vec<usize>> {
+    let last = (0..ended.choices.len()).rev().find(|at| ended.choices[*at] + 1 < ended.widths[*at])?;
+    let mut choices = ended.choices[..=last].to_vec();
+    choices[last] += 1;
+    Some(choices)
 }
 
 const REPORTS: [Report; 3] = [Report::Truth, Report::AlwaysLost, Report::AlwaysWon];

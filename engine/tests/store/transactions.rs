@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use scim_engine::env::{Config, Env, Timestamp};
 use scim_engine::store::memory::MemoryStore;
-use scim_engine::store::{Head, PageCache, Txn};
+use scim_engine::store::{Head, PageCache, Txn, pages_since};
 
 use crate::support::{apply, check_tree, config, counting_loads, directory, head, seed, tiny, with_view};
 
@@ -221,4 +221,41 @@ fn appended_entries_fill_their_pages() {
     let leaves = ids.iter().filter(|(_, level)| *level == 0).count();
     // An entry takes 10 bytes of the 129 a page has for them.
     assert!(leaves <= 2_000 / 12 + 2, "{leaves} leaves");
+}
+
+#[test]
+fn what_a_reader_misses_since_a_version_is_all_it_has_to_be_sent() {
+    let mut grown = grown(500);
+    let mut heads = vec![head(&grown.store, &directory()).unwrap()];
+    for n in 0..6u64 {
+        let writes = (0..8).map(|i| Write::Put(format!("k{:06}", 60 * i + n).into_bytes(), b"w".to_vec()));
+        grown.commit(&writes.collect::<Vec<_>>());
+        heads.push(head(&grown.store, &directory()).unwrap());
+    }
+    let (newest, everything) = (heads.last().unwrap(), PageCache::new(usize::MAX));
+    let since = |version, limit| {
+        with_view(&grown.store, None, &everything, |view| pages_since(newest, version, limit, &directory(), view.pages))
+    };
+    for old in &heads {
+        // A reader that has all of the old tree, and what it is sent, needs nothing more.
+        let mine = PageCache::new(usize::MAX);
+        let read = |view: &scim_engine::store::View<'_>| {
+            Txn::open(view, &directory())?.unwrap().scan(b""..&[0xff], 0, usize::MAX, false)
+        };
+        with_view(&grown.store, Some(Arc::clone(old)), &mine, read);
+        let sent = since(old.version(), usize::MAX).unwrap();
+        assert_eq!(sent.is_empty(), old.version() == newest.version());
+        sent.into_iter().for_each(|page| mine.insert(page));
+        let (_, loads) = counting_loads(&grown.store, Some(Arc::clone(newest)), &mine, read);
+        assert_eq!(loads, (0, 0), "since version {}", old.version());
+    }
+    assert!(since(heads[0].version(), 3).is_none(), "a bound is kept");
+    for n in 0..40 {
+        grown.commit(&[Write::Put(b"k000000".to_vec(), vec![n])]);
+    }
+    let newest = head(&grown.store, &directory()).unwrap();
+    let forgotten = with_view(&grown.store, None, &everything, |view| {
+        pages_since(&newest, heads[0].version(), usize::MAX, &directory(), view.pages)
+    });
+    assert!(forgotten.is_none(), "a version too far back is not guessed about");
 }
