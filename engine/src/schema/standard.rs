@@ -164,7 +164,7 @@ fn group_attributes() -> Vec<Attribute> {
                 text("value", "id of the member").exact().immutable(),
                 reference("$ref", &["User", "Group"], "URL of the member").immutable(),
                 text("type", "resource type of the member").canonical(&["User", "Group"]).immutable(),
-                text("display", "name of the member").immutable(),
+                text("display", "name of the member"),
             ],
         )
         .many(),
