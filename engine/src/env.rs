@@ -1,10 +1,13 @@
 //! What a step may know besides its request: time, entropy and settings.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::connections::user::SignatureCheck;
 
 /// A point in time: milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -91,12 +94,25 @@ impl<'a> Env<'a> {
 pub struct Config {
     /// The vendor's credential for the management API; without one, `/auth/vendor/` answers 401.
     pub vendor: Option<Credential>,
+    /// How tokens of customers' users are verified; without it, only the vendor manages connections.
+    pub user_jwt: Option<UserJwt>,
     /// The secret edges present under `/edge/v1/`; without one, the edge API answers 401.
     pub edge_secret: Option<String>,
     /// Base URL to put in `meta.location` instead of the one the request came by, without a trailing slash.
     pub public_url: Option<String>,
     /// Bounds on what one request may ask for.
     pub limits: Limits,
+}
+
+/// How tokens of customers' users are verified.
+#[derive(Clone, Debug)]
+pub struct UserJwt {
+    /// Checks signatures.
+    pub signature: Arc<dyn SignatureCheck>,
+    /// What `iss` must be, if it matters.
+    pub issuer: Option<String>,
+    /// What `aud` must name, if it matters.
+    pub audience: Option<String>,
 }
 
 /// A client id and its secret.

@@ -1,14 +1,136 @@
 //! Connections: their records, tokens and management API.
+//!
+//! The API follows Frontegg's, so that its clients work unchanged. [`handle`] is the one entry: it finds the
+//! [action](route::Action), proves the [credential](caller), opens the [environment] and hands over to the module named
+//! for the deed.
 
+mod bearer;
+pub mod body;
+pub mod caller;
+mod change;
+pub mod cidr;
+pub mod connection;
+mod create;
+mod delete;
+pub mod environment;
+pub mod error;
+mod list;
+pub mod permission;
 pub mod record;
+pub mod role;
+pub mod route;
+#[cfg(test)]
+mod tests;
 pub mod token;
+mod tokens;
+pub mod user;
+pub mod vendor;
 
+use serde_json::json;
+
+pub use delete::sweep;
+
+use crate::connections::body::Body;
+use crate::connections::caller::{Caller, Credential};
+use crate::connections::environment::{Environment, Settings};
+use crate::connections::error::{ApiError, JSON};
+use crate::connections::route::Action;
 use crate::env::Env;
-use crate::http::Request;
-use crate::store::{Fault, Outcome, View};
+use crate::http::{Request, Response};
+use crate::store::{Fault, Need, Outcome, Txn, View};
 
 /// One request of the management API: `/auth/vendor`, `/directory/resources/v1/...`, `/identity/...`.
-#[allow(unused_variables, clippy::todo, clippy::missing_errors_doc)]
+///
+/// # Errors
+/// A refusal in the API's JSON form, or heads and pages to be loaded first.
 pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
-    todo!()
+    let action = Action::of(request)?;
+    let outcome = if action == Action::Login {
+        answer(vendor::login(request, env)?)
+    } else {
+        let credential = Credential::prove(request, env)?;
+        let environment = open(view, &action)?;
+        let caller = credential.admit(&action, request, &environment)?;
+        perform(&action, request, view, environment, &caller, env)?
+    };
+    Ok(Outcome { response: outcome.response.with("cache-control", "no-store"), ..outcome })
+}
+
+/// Opens the environment; the head of the connection an action is about is asked for in the same breath.
+fn open<'v>(view: &'v View<'v>, action: &Action) -> Result<Environment<'v>, Fault> {
+    let mut need = Need::default();
+    let environment = need.gather(Environment::open(view))?;
+    if let Some(id) = action.connection() {
+        need.gather(Txn::open(view, id))?;
+    }
+    need.settle()?;
+    environment.map_or_else(|| Environment::open(view), Ok)
+}
+
+fn perform<'v>(
+    action: &Action,
+    request: &Request,
+    view: &'v View<'v>,
+    mut environment: Environment<'v>,
+    caller: &Caller,
+    env: &Env<'_>,
+) -> Result<Outcome, Fault> {
+    let find = |environment: &Environment<'_>, id| connection::find(view, environment, caller, id);
+    Ok(match action {
+        Action::Login => answer(vendor::login(request, env)?),
+        Action::ListConnections => answer(list::list(request, view, &environment, caller, env)?),
+        Action::CreateConnection => create::create(request, view, environment, caller, env)?,
+        Action::ReadConnection(id) => {
+            let (entry, found) = find(&environment, id)?;
+            let mut shown = connection::describe(id.as_str(), &entry, &found.record, request, env);
+            if let Some(fields) = shown.as_object_mut() {
+                fields.insert("settings".into(), json!(found.record.settings));
+            }
+            answer(Response::json(200, JSON, &shown))
+        }
+        Action::ChangeConnection(id) => change::change(id, request, view, environment, caller, env)?,
+        Action::DeleteConnection(id) => delete::delete(id, request, view, environment, caller, env)?,
+        Action::ListTokens(id) => answer(tokens::list(&find(&environment, id)?.1, env)),
+        Action::CreateToken(id) => tokens::create(request, find(&environment, id)?.1, env)?,
+        Action::DeleteToken(id, token) => tokens::delete(token, find(&environment, id)?.1, env)?,
+        Action::ReadResidue(id) => answer(delete::residue(id, view, &environment, caller)?),
+        Action::RemoveResidue(id) => delete::remove_residue(id, view, environment, caller, env)?,
+        Action::CountUsers(id) => {
+            let count = find(&environment, id)?.1.counts()?.users;
+            answer(Response::json(200, JSON, &json!({ "count": count })))
+        }
+        Action::ReadSelfService => answer(self_service(&environment)),
+        Action::SetSelfService => {
+            let enabled = Body::parse(request)?.flag("enabled")?;
+            let self_service = enabled.ok_or_else(|| ApiError::invalid("enabled", "is required"))?;
+            environment.set_settings(Settings { self_service, ..environment.settings().clone() });
+            written(self_service_answer(self_service), environment, env)?
+        }
+        Action::ListRoles => answer(role::list(&environment)?),
+        Action::CreateRoles => written(role::create(request, &mut environment, env)?, environment, env)?,
+        Action::ChangeRole(id) => written(role::change(id, request, &mut environment)?, environment, env)?,
+        Action::DeleteRole(id) => written(role::delete(id, &mut environment)?, environment, env)?,
+        Action::SetRolePermissions(id) => {
+            written(role::set_permissions(id, request, &mut environment)?, environment, env)?
+        }
+        Action::ListPermissions => answer(role::permissions()),
+    })
+}
+
+fn self_service(environment: &Environment<'_>) -> Response {
+    self_service_answer(environment.settings().self_service)
+}
+
+fn self_service_answer(enabled: bool) -> Response {
+    Response::json(200, JSON, &json!({ "enabled": enabled }))
+}
+
+/// An answer that changes nothing.
+fn answer(response: Response) -> Outcome {
+    Outcome { response, commits: Vec::new() }
+}
+
+/// An answer that changes the environment only.
+fn written(response: Response, environment: Environment<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    Ok(Outcome { response, commits: environment.commit(env)?.into_iter().collect() })
 }

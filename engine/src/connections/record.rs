@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
 
+/// Most live tokens of one connection.
+pub const MAX_TOKENS: usize = 8;
+
 /// The record of one connection, kept in its directory's head so that one read authenticates, authorises and
 /// shows the directory's state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,40 @@ pub struct Record {
     /// How this connection reads its IdP.
     #[serde(default)]
     pub settings: Settings,
+}
+
+impl Record {
+    /// Reads the record of a head; `None` for bytes that hold none, such as the environment's.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// The form kept in a head.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Whether the connection still exists for its IdP and its account.
+    pub fn is_live(&self) -> bool {
+        match self.state {
+            State::Active | State::Paused => true,
+            State::Residue | State::Deleting => false,
+        }
+    }
+
+    /// Ends the connection: no token is good any more.
+    pub fn retire(&mut self, state: State) {
+        self.state = state;
+        self.tokens.clear();
+    }
+
+    /// Notes an accepted SCIM write in the commit that makes it: `lastSync`, and the last use of the token.
+    pub fn note_write(&mut self, token_id: &str, now: Timestamp) {
+        self.last_sync = Some(now);
+        for token in self.tokens.iter_mut().filter(|token| token.id == token_id) {
+            token.last_used = Some(Timestamp(now.0 - now.0 % 60_000));
+        }
+    }
 }
 
 /// Whether a connection serves SCIM.
@@ -68,6 +105,35 @@ pub struct Token {
     /// Networks it may be used from; empty is any.
     #[serde(default)]
     pub cidrs: Vec<String>,
+    /// When it was last used for an accepted write, to the minute.
+    #[serde(default)]
+    pub last_used: Option<Timestamp>,
+}
+
+impl Token {
+    /// A token of that text, without limits.
+    pub fn new(id: String, text: &str, now: Timestamp) -> Self {
+        Self {
+            id,
+            hash: super::token::hash(text.as_bytes()),
+            name: None,
+            created_at: now,
+            expires_at: None,
+            scopes: None,
+            cidrs: Vec::new(),
+            last_used: None,
+        }
+    }
+
+    /// Whether the token may do that.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.as_ref().is_none_or(|scopes| scopes.contains(&scope))
+    }
+
+    /// Whether its time is over.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
 }
 
 /// What a token may do.
@@ -85,6 +151,26 @@ pub enum Scope {
     /// Write groups.
     #[serde(rename = "groups:write")]
     GroupsWrite,
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 4] = [Self::UsersRead, Self::UsersWrite, Self::GroupsRead, Self::GroupsWrite];
+
+    /// Its name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UsersRead => "users:read",
+            Self::UsersWrite => "users:write",
+            Self::GroupsRead => "groups:read",
+            Self::GroupsWrite => "groups:write",
+        }
+    }
+
+    /// The scope of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
 }
 
 /// How a connection reads its IdP.

@@ -1,0 +1,147 @@
+//! `DELETE /scim2/{id}`, and what a deleted connection leaves.
+//!
+//! Deletion is one commit of the connection's head: from then on every token is refused. The environment's list
+//! follows. Content is removed in bounded steps, each a commit: the first comes with the deletion, and hosts run
+//! [`sweep`] for the others. What is still to be removed is queued in the environment, so a crash only delays it.
+
+use serde_json::json;
+
+use crate::connections::body::Body;
+use crate::connections::caller::Caller;
+use crate::connections::connection::{Connection, Counts};
+use crate::connections::environment::{Entry, Environment, Leftover};
+use crate::connections::error::{ApiError, JSON};
+use crate::connections::record::State;
+use crate::env::Env;
+use crate::http::{Request, Response};
+use crate::store::{Commit, DirectoryId, Fault, Outcome, View};
+
+/// Entries one step removes.
+const STEP: usize = 500;
+
+/// Deletes a connection. `deleteAll` in the body removes its users and groups; else they stay as residue. With
+/// `dryRun=true` in the query nothing changes, and the answer counts what would go.
+///
+/// # Errors
+/// 400, 404
+pub fn delete<'v>(
+    id: &DirectoryId,
+    request: &Request,
+    view: &'v View<'v>,
+    mut environment: Environment<'v>,
+    caller: &Caller,
+    env: &Env<'_>,
+) -> Result<Outcome, Fault> {
+    let everything = Body::parse_optional(request)?.flag("deleteAll")?.unwrap_or(false);
+    let dry = is_dry_run(request)?;
+    let unknown = || ApiError::not_found("connection");
+    let entry = environment.entry(id.as_str())?.filter(|entry| caller.reaches(&entry.tenant_id)).ok_or_else(unknown)?;
+    let Some(mut connection) = Connection::open(view, id)? else { return Err(unknown().into()) };
+    if dry {
+        let Counts { users, groups } = connection.counts()?;
+        let counts = json!({ "users": users, "groups": groups, "tokens": connection.record.tokens.len() });
+        return Ok(Outcome { response: Response::json(200, JSON, &counts), commits: Vec::new() });
+    }
+    // A head that is retired already belongs to a deletion which was cut off; it can still become a thorough one.
+    if everything || connection.record.is_live() {
+        connection.record.retire(if everything { State::Deleting } else { State::Residue });
+    }
+    environment.remove(id.as_str(), &entry);
+    let commits = settle(connection, environment, entry, env)?;
+    Ok(Outcome { response: Response::empty(204), commits })
+}
+
+/// `GET /scim2/{id}/residue`: what a deletion left, or for a live connection what it would leave.
+///
+/// # Errors
+/// 404
+pub fn residue(
+    id: &DirectoryId,
+    view: &View<'_>,
+    environment: &Environment<'_>,
+    caller: &Caller,
+) -> Result<Response, Fault> {
+    let leftover = environment.leftover(id.as_str())?.map(|leftover| leftover.entry);
+    let entry = match leftover {
+        Some(entry) => Some(entry),
+        None => environment.entry(id.as_str())?,
+    };
+    let known = entry.is_some_and(|entry| caller.reaches(&entry.tenant_id));
+    let connection = Connection::open(view, id)?.filter(|_| known).ok_or_else(|| ApiError::not_found("connection"))?;
+    let Counts { users, groups } = connection.counts()?;
+    Ok(Response::json(200, JSON, &json!({ "users": users, "groups": groups })))
+}
+
+/// `DELETE /scim2/{id}/residue`: removes what a deleted connection left.
+///
+/// # Errors
+/// 404 when it left nothing; 409 while it is not deleted.
+pub fn remove_residue<'v>(
+    id: &DirectoryId,
+    view: &'v View<'v>,
+    environment: Environment<'v>,
+    caller: &Caller,
+    env: &Env<'_>,
+) -> Result<Outcome, Fault> {
+    let Some(leftover) = environment.leftover(id.as_str())?.filter(|left| caller.reaches(&left.entry.tenant_id)) else {
+        let live = environment.entry(id.as_str())?.is_some_and(|entry| caller.reaches(&entry.tenant_id));
+        let error = if live { ApiError::conflict("id", "is not deleted") } else { ApiError::not_found("residue") };
+        return Err(error.into());
+    };
+    let mut connection = Connection::open(view, id)?.ok_or_else(|| ApiError::not_found("residue"))?;
+    connection.record.retire(State::Deleting);
+    let commits = settle(connection, environment, leftover.entry, env)?;
+    Ok(Outcome { response: Response::empty(204), commits })
+}
+
+/// The commits of a retired connection: its head, with a first step of the removal, then the environment.
+fn settle<'v>(
+    mut connection: Connection<'v>,
+    mut environment: Environment<'v>,
+    entry: Entry,
+    env: &Env<'_>,
+) -> Result<Vec<Commit>, Fault> {
+    let id = connection.id.clone();
+    let removing = connection.record.state == State::Deleting;
+    let nothing_left = if removing { connection.drain(STEP)? } else { connection.is_empty()? };
+    if nothing_left {
+        environment.forget(id.as_str());
+    } else {
+        environment.set_leftover(id.as_str(), &Leftover { entry, deleted_at: env.now, removing });
+    }
+    Ok(connection.commit(env)?.into_iter().chain(environment.commit(env)?).collect())
+}
+
+/// One bounded step of the oldest queued removal, as a handler for hosts: 204 when there is nothing left to remove,
+/// 202 when there is. The request is not looked at.
+///
+/// # Errors
+/// Heads and pages may have to be loaded first.
+pub fn sweep(_request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    let mut environment = Environment::open(view)?;
+    let Some(id) = environment.settings().removing.first().cloned() else {
+        return Ok(Outcome { response: Response::empty(204), commits: Vec::new() });
+    };
+    let directory = DirectoryId::new(&id).ok_or_else(|| Fault::Damaged("the queue of removals".into()))?;
+    let mut commits = Vec::new();
+    let mut done = true;
+    if let Some(mut connection) = Connection::open(view, &directory)?.filter(|found| !found.record.is_live()) {
+        connection.record.retire(State::Deleting);
+        done = connection.drain(STEP)?;
+        commits.extend(connection.commit(env)?);
+    }
+    if done {
+        environment.forget(&id);
+        commits.extend(environment.commit(env)?);
+    }
+    Ok(Outcome { response: Response::empty(202), commits })
+}
+
+fn is_dry_run(request: &Request) -> Result<bool, ApiError> {
+    let parameters = request.parameters().ok_or_else(|| ApiError::malformed("the query is not percent-encoded"))?;
+    match parameters.iter().find(|(name, _)| name == "dryRun").map(|(_, value)| value.as_str()) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::invalid("dryRun", "must be `true` or `false`")),
+    }
+}
