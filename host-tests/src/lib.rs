@@ -1,1 +1,14 @@
-//! Placeholder.
+//! One corpus of SCIM cases, and what runs it on every host.
+//!
+//! A [`Case`](case::Case) is a data file. [`check`](check::check) runs it against a
+//! [`Deployment`](deployment::Deployment): anything that takes a request and gives an answer, be it the engine in this
+//! process or a server behind real Envoy.
+
+pub mod case;
+pub mod check;
+pub mod deployment;
+pub mod matching;
+pub mod message;
+pub mod place;
+pub mod server;
+pub mod variables;

@@ -1,0 +1,135 @@
+//! Something that answers requests, and connections made in it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value, json};
+
+use crate::message::{Answer, Request};
+
+/// Takes a request, gives an answer: the port every host is tested through.
+pub trait Target: Send + Sync {
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// No answer came.
+    fn send(&self, request: &Request) -> Result<Answer>;
+}
+
+/// A server reached over HTTP.
+#[derive(Debug)]
+pub struct Http {
+    base: String,
+    agent: ureq::Agent,
+}
+
+impl Http {
+    /// The server at a base URL.
+    pub fn new(base: &str) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .accept(ureq::config::AutoHeaderValue::None)
+            .build();
+        Self { base: base.trim_end_matches('/').to_owned(), agent: config.into() }
+    }
+}
+
+impl Target for Http {
+    fn send(&self, request: &Request) -> Result<Answer> {
+        let url = if request.target.starts_with("http") {
+            request.target.clone()
+        } else {
+            format!("{}{}", self.base, request.target)
+        };
+        let mut builder = ureq::http::Request::builder().method(request.method.as_str()).uri(&url);
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        let sent = if request.body.is_empty() {
+            self.agent.run(builder.body(())?)
+        } else {
+            let sent = builder.body(request.body.as_slice())?;
+            let sent = self.agent.configure_request(sent).allow_non_standard_methods(true);
+            self.agent.run(sent.build())
+        };
+        let mut answer = sent.with_context(|| format!("{} {url} was not answered", request.method))?;
+        let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            headers: answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            body: answer.body_mut().with_config().limit(64 << 20).read_to_vec()?,
+        })
+    }
+}
+
+/// A target with the vendor's access to it.
+pub struct Deployment {
+    target: Box<dyn Target>,
+    vendor_token: String,
+}
+
+/// A connection, as its identity provider knows it.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Its id.
+    pub id: String,
+    /// Its token.
+    pub token: String,
+}
+
+impl Connection {
+    /// The path under which its users and groups are.
+    pub fn base(&self) -> String {
+        format!("/directory/resources/scim/v2.0/{}", self.id)
+    }
+}
+
+impl Deployment {
+    /// Logs the vendor in.
+    ///
+    /// # Errors
+    /// The target does not answer, or refuses the credential.
+    pub fn new(target: Box<dyn Target>, client_id: &str, secret: &str) -> Result<Self> {
+        let credential = json!({ "clientId": client_id, "secret": secret });
+        let answer = target.send(&Request::new("POST", "/auth/vendor/").json(&credential))?;
+        let token = answer.json()["token"].as_str().map(str::to_owned);
+        let vendor_token = token.with_context(|| format!("no vendor token: {}", answer.brief()))?;
+        Ok(Self { target, vendor_token })
+    }
+
+    /// The vendor's token.
+    pub fn vendor_token(&self) -> &str {
+        &self.vendor_token
+    }
+
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub fn send(&self, request: &Request) -> Result<Answer> {
+        self.target.send(request)
+    }
+
+    /// Makes a connection in an account of its own. Settings are fields of the request that creates it.
+    ///
+    /// # Errors
+    /// The deployment refuses it.
+    pub fn connect(&self, settings: &Map<String, Value>) -> Result<Connection> {
+        static ACCOUNTS: AtomicU64 = AtomicU64::new(1);
+        let account = format!("account-{}-{}", std::process::id(), ACCOUNTS.fetch_add(1, Ordering::Relaxed));
+        let mut body = json!({ "source": "other", "connectionName": "directory" });
+        if let Some(fields) = body.as_object_mut() {
+            fields.extend(settings.clone());
+        }
+        let create = Request::new("POST", "/directory/resources/v1/configurations/scim2").json(&body);
+        let answer = self.send(&create.bearer(&self.vendor_token).header("frontegg-tenant-id", &account))?;
+        ensure!(answer.status == 201, "no connection was made: {}", answer.brief());
+        let made = answer.json();
+        let text = |name: &str| made[name].as_str().map(str::to_owned).context("the new connection is not described");
+        Ok(Connection { id: text("id")?, token: text("token")? })
+    }
+}

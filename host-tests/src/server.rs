@@ -1,0 +1,145 @@
+//! `scim-edge serve` as a process of a test.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use serde::Deserialize;
+
+use crate::deployment::{Deployment, Http};
+use crate::place;
+
+/// How long a server may take until it answers; the first start compiles the guests.
+const START: Duration = Duration::from_secs(180);
+
+/// What stands in front of the Spin world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// The filter in the embedded proxy-wasm host.
+    Embedded,
+    /// The filter in real Envoy.
+    Envoy,
+    /// Nothing.
+    None,
+}
+
+/// What a server says once it answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    /// Base URL of the front; absent without one.
+    #[serde(default)]
+    pub front: Option<String>,
+    /// Base URL of the Spin world.
+    pub origin: String,
+    /// The vendor's client id.
+    pub client_id: String,
+    /// The vendor's secret.
+    pub secret: String,
+    /// Processes, by role.
+    pub pids: std::collections::BTreeMap<String, u32>,
+}
+
+/// A running server; stopped at the end of its scope.
+#[derive(Debug)]
+pub struct Server {
+    /// What it said.
+    pub ready: Ready,
+    process: Child,
+}
+
+impl Server {
+    /// Starts a server on free ports and waits until it answers.
+    ///
+    /// # Errors
+    /// Something was not built, or the server ends or does not answer in time.
+    pub fn start(data: &Path, front: Front) -> Result<Self> {
+        let mut command = Command::new(place::program()?);
+        command.current_dir(place::root()).arg("serve").arg("--data").arg(data);
+        command.args(["--listen", "127.0.0.1:0", "--origin-listen", "127.0.0.1:0", "--ready-json"]);
+        match front {
+            Front::Embedded => command.args(["--front", "embedded"]),
+            Front::Envoy => command.args(["--front", "envoy", "--envoy"]).arg(place::envoy()?),
+            Front::None => command.args(["--front", "none"]),
+        };
+        let log = std::fs::File::create(data.with_extension("log")).context("no log can be written")?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut process = command.spawn().context("`scim-edge` cannot be started")?;
+        let result = wait(&mut process, START).map_err(|error| {
+            let log = std::fs::read_to_string(data.with_extension("log")).unwrap_or_default();
+            anyhow!("{error:#}; it said: {}", log.trim())
+        });
+        if result.is_err() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        Ok(Self { ready: result?, process })
+    }
+
+    /// The Spin world.
+    ///
+    /// # Errors
+    /// It refuses the vendor's credential.
+    pub fn origin(&self) -> Result<Deployment> {
+        self.deployment(&self.ready.origin)
+    }
+
+    /// The front.
+    ///
+    /// # Errors
+    /// There is none, or it refuses the vendor's credential.
+    pub fn front(&self) -> Result<Deployment> {
+        self.deployment(self.ready.front.as_deref().context("the server has no front")?)
+    }
+
+    fn deployment(&self, url: &str) -> Result<Deployment> {
+        Deployment::new(Box::new(Http::new(url)), &self.ready.client_id, &self.ready.secret)
+    }
+
+    /// Ends every process of the server at once, with nothing written on the way out.
+    ///
+    /// # Errors
+    /// `kill` cannot be run.
+    pub fn kill_everything(mut self) -> Result<()> {
+        let pids = self.ready.pids.values().map(u32::to_string);
+        Command::new("kill").arg("-KILL").args(pids).stderr(Stdio::null()).status()?;
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    /// Asks the server to stop, and insists when it does not.
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg("-TERM").arg(self.process.id().to_string()).stderr(Stdio::null()).status();
+        for _ in 0..100 {
+            if matches!(self.process.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let pids = self.ready.pids.values().map(u32::to_string);
+        let _ = Command::new("kill").arg("-KILL").args(pids).stderr(Stdio::null()).status();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The first line of standard output that is JSON; the rest is read and dropped, so that the server never blocks.
+fn wait(process: &mut Child, patience: Duration) -> Result<Ready> {
+    let output = process.stdout.take().context("no output to read")?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
+            if line.starts_with('{') {
+                let _ = sender.send(line);
+            }
+        }
+    });
+    let line = receiver.recv_timeout(patience).context("`scim-edge serve` did not become ready")?;
+    serde_json::from_str(&line).with_context(|| format!("`{line}` is no ready line"))
+}

@@ -1,0 +1,71 @@
+//! The corpus, once for every target: a failure reads `corpus::envoy::groups_add_one_member`.
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Result, anyhow};
+use libtest_mimic::Trial;
+use scim_host_tests::case::{self, Case};
+use scim_host_tests::check::check;
+use scim_host_tests::deployment::Deployment;
+use scim_host_tests::place;
+use scim_host_tests::server::Front;
+
+use crate::shared::{server, trial};
+
+/// Where cases run.
+#[derive(Clone, Copy)]
+enum Place {
+    /// The Spin components in the embedded Spin world.
+    Spin,
+    /// The filter in the embedded proxy-wasm host, in front of them.
+    ProxyWasm,
+    /// The filter in real Envoy, in front of them.
+    Envoy,
+}
+
+/// One trial for each case and target.
+pub fn trials() -> Vec<Trial> {
+    let cases = match case::load(&place::corpus()) {
+        Ok(cases) => cases.into_iter().map(Arc::new).collect::<Vec<_>>(),
+        Err(error) => return vec![trial("corpus::loads", move || Err(error))],
+    };
+    let places = [("spin", Place::Spin), ("proxy_wasm", Place::ProxyWasm), ("envoy", Place::Envoy)];
+    let mut trials = Vec::new();
+    for (name, place) in places {
+        let deployment = Arc::new(Lazy::new(place));
+        trials.extend(cases.iter().map(|case| one(name, case, &deployment)));
+    }
+    trials
+}
+
+fn one(place: &str, case: &Arc<Case>, deployment: &Arc<Lazy>) -> Trial {
+    let (name, case, deployment) =
+        (format!("corpus::{place}::{}", case.name), Arc::clone(case), Arc::clone(deployment));
+    trial(name, move || check(&case, &*deployment.get()?))
+}
+
+/// A deployment made when the first case needs it.
+struct Lazy {
+    place: Place,
+    made: Mutex<Option<std::result::Result<Arc<Deployment>, String>>>,
+}
+
+impl Lazy {
+    fn new(place: Place) -> Self {
+        Self { place, made: Mutex::new(None) }
+    }
+
+    fn get(&self) -> Result<Arc<Deployment>> {
+        let mut made = self.made.lock().map_err(|_| anyhow!("the target's start panicked"))?;
+        let made = made.get_or_insert_with(|| self.make().map(Arc::new).map_err(|error| format!("{error:#}")));
+        made.clone().map_err(|error| anyhow!(error))
+    }
+
+    fn make(&self) -> Result<Deployment> {
+        match self.place {
+            Place::Spin => server(Front::Embedded)?.server.origin(),
+            Place::ProxyWasm => server(Front::Embedded)?.server.front(),
+            Place::Envoy => server(Front::Envoy)?.server.front(),
+        }
+    }
+}

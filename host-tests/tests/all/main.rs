@@ -1,0 +1,33 @@
+//! Every suite that needs more than one crate, in one binary.
+
+mod auth;
+mod boundary;
+mod clients;
+mod corpus;
+mod durability;
+mod shared;
+mod sizes;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Most trials wait for a server: more of them than processors can be under way.
+    arguments.test_threads = arguments.test_threads.or(Some(8));
+    let trials: Vec<Trial> = [
+        corpus::trials(),
+        auth::trials(),
+        durability::trials(),
+        clients::trials(),
+        boundary::trials(),
+        sizes::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    shared::stop();
+    conclusion.exit_code()
+}
