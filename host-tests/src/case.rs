@@ -16,7 +16,7 @@ pub struct Case {
     pub name: String,
     /// Where the expectation comes from: an RFC section, or what an identity provider does.
     pub why: String,
-    /// Settings of the case's connection.
+    /// Changes made to the case's connection before the first step: the body of a PATCH of it.
     #[serde(default)]
     pub connection: Map<String, Value>,
     /// Requests, in order.

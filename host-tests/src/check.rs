@@ -117,19 +117,21 @@ fn expect(step: &Step, answer: &Answer, variables: &Variables) -> Result<()> {
         }
     }
     match step.identity {
-        Identity::Idp => scim_form(answer, step.request.starts_with("HEAD ")),
+        Identity::Idp => scim_form(step, answer),
         Identity::Vendor | Identity::Anyone => Ok(()),
     }
 }
 
 /// What holds for every SCIM answer (RFC 7644 sections 3.1, 3.6 and 3.12), whatever the case.
-fn scim_form(answer: &Answer, head: bool) -> Result<()> {
-    if matches!(answer.status, 204 | 304) || head {
+fn scim_form(step: &Step, answer: &Answer) -> Result<()> {
+    if matches!(answer.status, 204 | 304) || step.request.starts_with("HEAD ") {
         ensure!(answer.body.is_empty(), "expected no body");
         return Ok(());
     }
     let media_type = answer.header("content-type").unwrap_or_default();
-    ensure!(media_type.starts_with("application/scim+json"), "content-type is `{media_type}`");
+    let asks_for_json = step.headers.get("accept").is_some_and(|accept| accept == "application/json");
+    let is_json = asks_for_json && media_type.starts_with("application/json");
+    ensure!(is_json || media_type.starts_with("application/scim+json"), "content-type is `{media_type}`");
     let body: Value = serde_json::from_slice(&answer.body).context("the body is no json")?;
     ensure!(!mentions(&body, "password"), "a password was returned");
     if answer.status >= 400 {

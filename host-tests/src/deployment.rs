@@ -114,22 +114,26 @@ impl Deployment {
         self.target.send(request)
     }
 
-    /// Makes a connection in an account of its own. Settings are fields of the request that creates it.
+    /// Makes a connection in an account of its own; `changes` is the body of a PATCH of it, empty for none.
     ///
     /// # Errors
     /// The deployment refuses it.
-    pub fn connect(&self, settings: &Map<String, Value>) -> Result<Connection> {
+    pub fn connect(&self, changes: &Map<String, Value>) -> Result<Connection> {
         static ACCOUNTS: AtomicU64 = AtomicU64::new(1);
         let account = format!("account-{}-{}", std::process::id(), ACCOUNTS.fetch_add(1, Ordering::Relaxed));
-        let mut body = json!({ "source": "other", "connectionName": "directory" });
-        if let Some(fields) = body.as_object_mut() {
-            fields.extend(settings.clone());
-        }
-        let create = Request::new("POST", "/directory/resources/v1/configurations/scim2").json(&body);
-        let answer = self.send(&create.bearer(&self.vendor_token).header("frontegg-tenant-id", &account))?;
+        let path = "/directory/resources/v1/configurations/scim2";
+        let body = json!({ "source": "other", "connectionName": "directory" });
+        let create = Request::new("POST", path).json(&body).bearer(&self.vendor_token);
+        let answer = self.send(&create.header("frontegg-tenant-id", &account))?;
         ensure!(answer.status == 201, "no connection was made: {}", answer.brief());
         let made = answer.json();
         let text = |name: &str| made[name].as_str().map(str::to_owned).context("the new connection is not described");
-        Ok(Connection { id: text("id")?, token: text("token")? })
+        let connection = Connection { id: text("id")?, token: text("token")? };
+        if !changes.is_empty() {
+            let change = Request::new("PATCH", &format!("{path}/{}", connection.id)).json(&changes.clone().into());
+            let answer = self.send(&change.bearer(&self.vendor_token))?;
+            ensure!(answer.status == 204, "the connection was not changed: {}", answer.brief());
+        }
+        Ok(connection)
     }
 }

@@ -9,6 +9,7 @@ pub mod check;
 pub mod deployment;
 pub mod matching;
 pub mod message;
+pub mod native;
 pub mod place;
 pub mod server;
 pub mod variables;

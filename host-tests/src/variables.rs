@@ -5,9 +5,28 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
-/// What was captured so far.
-#[derive(Clone, Debug, Default)]
+/// Schema URIs every case can name: `${User}`.
+const SCHEMAS: &[(&str, &str)] = &[
+    ("User", "urn:ietf:params:scim:schemas:core:2.0:User"),
+    ("Group", "urn:ietf:params:scim:schemas:core:2.0:Group"),
+    ("Enterprise", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"),
+    ("ListResponse", "urn:ietf:params:scim:api:messages:2.0:ListResponse"),
+    ("SearchRequest", "urn:ietf:params:scim:api:messages:2.0:SearchRequest"),
+    ("PatchOp", "urn:ietf:params:scim:api:messages:2.0:PatchOp"),
+    ("BulkRequest", "urn:ietf:params:scim:api:messages:2.0:BulkRequest"),
+    ("BulkResponse", "urn:ietf:params:scim:api:messages:2.0:BulkResponse"),
+    ("Error", "urn:ietf:params:scim:api:messages:2.0:Error"),
+];
+
+/// The schema URIs, and what was captured so far.
+#[derive(Clone, Debug)]
 pub struct Variables(BTreeMap<String, Value>);
+
+impl Default for Variables {
+    fn default() -> Self {
+        Self(SCHEMAS.iter().map(|(name, uri)| ((*name).to_owned(), Value::from(*uri))).collect())
+    }
+}
 
 impl Variables {
     /// Sets a variable.

@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use scim_host_tests::case::{self, Case};
 use scim_host_tests::check::check;
 use scim_host_tests::deployment::Deployment;
+use scim_host_tests::native::{self, Native};
 use scim_host_tests::place;
 use scim_host_tests::server::Front;
 
@@ -15,6 +16,8 @@ use crate::shared::{server, trial};
 /// Where cases run.
 #[derive(Clone, Copy)]
 enum Place {
+    /// The engine in this process.
+    Native,
     /// The Spin components in the embedded Spin world.
     Spin,
     /// The filter in the embedded proxy-wasm host, in front of them.
@@ -29,7 +32,8 @@ pub fn trials() -> Vec<Trial> {
         Ok(cases) => cases.into_iter().map(Arc::new).collect::<Vec<_>>(),
         Err(error) => return vec![trial("corpus::loads", move || Err(error))],
     };
-    let places = [("spin", Place::Spin), ("proxy_wasm", Place::ProxyWasm), ("envoy", Place::Envoy)];
+    let places =
+        [("native", Place::Native), ("spin", Place::Spin), ("proxy_wasm", Place::ProxyWasm), ("envoy", Place::Envoy)];
     let mut trials = Vec::new();
     for (name, place) in places {
         let deployment = Arc::new(Lazy::new(place));
@@ -63,6 +67,7 @@ impl Lazy {
 
     fn make(&self) -> Result<Deployment> {
         match self.place {
+            Place::Native => Deployment::new(Box::new(Native::default()), native::CLIENT_ID, native::SECRET),
             Place::Spin => server(Front::Embedded)?.server.origin(),
             Place::ProxyWasm => server(Front::Embedded)?.server.front(),
             Place::Envoy => server(Front::Envoy)?.server.front(),
