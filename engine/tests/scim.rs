@@ -1,0 +1,240 @@
+//! The whole engine, as its hosts drive it: requests in, responses out, over a store in memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use scim_engine::env::{Config, Credential, Timestamp};
+use scim_engine::http::{Request, Response};
+use scim_engine::store::memory::{MemoryStore, run};
+use scim_engine::store::{Handler, PageCache, Session};
+use scim_engine::{connections, scim};
+use serde_json::{Value, json};
+
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+
+/// One connection of one deployment.
+struct Directory {
+    store: MemoryStore,
+    cache: PageCache,
+    config: Arc<Config>,
+    clock: Cell<u64>,
+    base: String,
+    token: String,
+}
+
+impl Directory {
+    fn new() -> Self {
+        let vendor = Credential { client_id: "vendor".into(), secret: "secret".into() };
+        let config = Arc::new(Config { vendor: Some(vendor), ..Config::default() });
+        let clock = Cell::new(1_700_000_000_000);
+        let mut directory = Self {
+            store: MemoryStore::default(),
+            cache: PageCache::new(1 << 26),
+            config,
+            clock,
+            base: String::new(),
+            token: String::new(),
+        };
+        let vendor = json!({ "clientId": "vendor", "secret": "secret" });
+        let token =
+            body(&directory.call(connections::handle, "POST", "/auth/vendor/", "", Some(&vendor)))["token"].clone();
+        let wanted = json!({ "source": "okta", "connectionName": "test" });
+        let path = "/directory/resources/v1/configurations/scim2";
+        let made = directory.call(connections::handle, "POST", path, token.as_str().unwrap(), Some(&wanted));
+        assert_eq!(made.status, 201, "{}", body(&made));
+        directory.base = format!("/directory/resources/scim/v2.0/{}", body(&made)["id"].as_str().unwrap());
+        directory.token = body(&made)["token"].as_str().unwrap().to_owned();
+        directory
+    }
+
+    fn call(&self, handler: Handler, method: &str, target: &str, token: &str, body: Option<&Value>) -> Response {
+        self.clock.set(self.clock.get() + 7);
+        let mut headers = vec![("host".to_owned(), b"scim.example".to_vec())];
+        if !token.is_empty() {
+            headers.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
+        }
+        let body = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
+        let request = Request { method: method.into(), target: target.into(), headers, body, source: None };
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.clock.get().to_be_bytes());
+        let session = Session::new(handler, request, seed, Timestamp(self.clock.get()), Arc::clone(&self.config));
+        run(session, &self.store, &self.cache)
+    }
+
+    fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
+        self.call(scim::handle, method, &format!("{}{path}", self.base), &self.token, body.as_ref())
+    }
+
+    fn create(&self, endpoint: &str, resource: Value) -> String {
+        let made = self.send("POST", endpoint, Some(resource));
+        assert_eq!(made.status, 201, "{}", body(&made));
+        body(&made)["id"].as_str().unwrap().to_owned()
+    }
+
+    fn user(&self, name: &str) -> String {
+        self.create("/Users", json!({ "schemas": [USER], "userName": name }))
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let got = self.send("GET", path, None);
+        assert_eq!(got.status, 200, "{path}: {}", body(&got));
+        body(&got)
+    }
+}
+
+fn body(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap_or_default()
+}
+
+#[test]
+fn a_user_lives_from_creation_to_deletion() {
+    let directory = Directory::new();
+    let id = directory.user("Ann@Example.com");
+    let user = directory.get(&format!("/Users/{id}"));
+    assert_eq!(user["userName"], "Ann@Example.com");
+    assert_eq!(user["active"], true);
+    let location = format!("http://scim.example{}/Users/{id}", directory.base);
+    assert_eq!(user["meta"]["location"], location.as_str());
+    let again = directory.send("POST", "/Users", Some(json!({ "userName": "ann@example.COM" })));
+    assert_eq!((again.status, body(&again)["scimType"].as_str()), (409, Some("uniqueness")));
+    let found = directory.get("/Users?filter=userName%20eq%20%22ANN@example.com%22");
+    assert_eq!((found["totalResults"].as_u64(), found["Resources"][0]["id"].as_str()), (Some(1), Some(id.as_str())));
+    let patch = json!({ "Operations": [{ "op": "Replace", "value": { "active": "False" } }] });
+    let patched = directory.send("PATCH", &format!("/Users/{id}"), Some(patch));
+    assert_eq!((patched.status, body(&patched)["active"].as_bool()), (200, Some(false)));
+    assert_eq!(directory.send("DELETE", &format!("/Users/{id}"), None).status, 204);
+    assert_eq!(directory.send("GET", &format!("/Users/{id}"), None).status, 404);
+    assert_eq!(directory.get("/Users")["totalResults"], 0);
+}
+
+#[test]
+fn membership_is_seen_from_both_sides_and_ends_with_the_user() {
+    let directory = Directory::new();
+    let (ann, bob) = (directory.user("ann"), directory.user("bob"));
+    let inner = directory.create("/Groups", json!({ "displayName": "Inner", "members": [{ "value": ann }] }));
+    let outer = directory
+        .create("/Groups", json!({ "displayName": "Outer", "members": [{ "value": inner }, { "value": bob }] }));
+    let groups = directory.get(&format!("/Users/{ann}"))["groups"].clone();
+    let seen: Vec<_> = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|g| (g["display"].as_str().unwrap(), g["type"].as_str().unwrap()))
+        .collect();
+    assert_eq!(seen, [("Inner", "direct"), ("Outer", "indirect")]);
+    let before = directory.get(&format!("/Groups/{inner}"))["meta"]["version"].clone();
+    assert_eq!(directory.send("DELETE", &format!("/Users/{ann}"), None).status, 204);
+    let after = directory.get(&format!("/Groups/{inner}"));
+    assert!(after.get("members").is_none(), "{after}");
+    assert_ne!(after["meta"]["version"], before);
+    assert_eq!(directory.get(&format!("/Groups/{outer}"))["members"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn pages_cover_every_user_once_by_index_and_by_cursor() {
+    let directory = Directory::new();
+    let ids: Vec<String> = (0..250).map(|n| directory.user(&format!("user-{n:03}"))).collect();
+    let listed = |path: &str| -> Vec<String> {
+        let page = directory.get(path);
+        assert_eq!(page["totalResults"], 250);
+        assert_eq!(page["itemsPerPage"].as_u64(), Some(page["Resources"].as_array().unwrap().len() as u64));
+        page["Resources"].as_array().unwrap().iter().map(|user| user["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let by_index: Vec<String> =
+        (0..4).flat_map(|n| listed(&format!("/Users?count=70&startIndex={}", n * 70 + 1))).collect();
+    assert_eq!(by_index, ids);
+    for query in ["", "&filter=userName%20sw%20%22user%22", "&sortBy=userName", "&sortBy=meta.created"] {
+        let (mut cursor, mut found) = (String::new(), Vec::new());
+        loop {
+            let page = directory.get(&format!("/Users?count=100&cursor={cursor}{query}"));
+            assert_eq!(page["totalResults"], 250, "{query}");
+            found.extend(page["Resources"].as_array().unwrap().iter().map(|u| u["id"].as_str().unwrap().to_owned()));
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(found, ids, "{query}");
+    }
+    let descending = listed("/Users?sortBy=userName&sortOrder=descending&count=2");
+    assert_eq!(descending, [ids[249].clone(), ids[248].clone()]);
+    assert_eq!(listed("/Users?count=0"), Vec::<String>::new());
+    let foreign = directory.send("GET", "/Users?cursor=AAAA", None);
+    assert_eq!((foreign.status, body(&foreign)["scimType"].as_str()), (400, Some("invalidCursor")));
+}
+
+#[test]
+fn bulk_resolves_references_forward_and_in_a_circle() {
+    let directory = Directory::new();
+    let group = |id: &str, member: &str| json!({ "method": "POST", "path": "/Groups", "bulkId": id, "data": { "displayName": id, "members": [{ "value": format!("bulkId:{member}") }] } });
+    let user = json!({ "method": "POST", "path": "/Users", "bulkId": "u", "data": { "userName": "late" } });
+    let request = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [group("first", "u"), user, group("a", "b"), group("b", "a")] });
+    let done = directory.send("POST", "/Bulk", Some(request));
+    assert_eq!(done.status, 200);
+    let statuses: Vec<_> = body(&done)["Operations"].as_array().unwrap().iter().map(|o| o["status"].clone()).collect();
+    assert_eq!(statuses, ["201", "201", "201", "201"], "{}", body(&done));
+    let found = directory.get("/Users?filter=userName%20eq%20%22late%22");
+    assert_eq!(found["Resources"][0]["groups"][0]["display"], "first");
+}
+
+#[test]
+fn a_failed_bulk_operation_leaves_nothing_and_takes_its_dependants_along() {
+    let directory = Directory::new();
+    directory.user("taken");
+    let request = json!({ "Operations": [
+        { "method": "POST", "path": "/Groups", "bulkId": "g", "data": { "displayName": "g", "members": [{ "value": "bulkId:u" }] } },
+        { "method": "POST", "path": "/Users", "bulkId": "u", "data": { "userName": "TAKEN" } },
+        { "method": "POST", "path": "/Users", "bulkId": "v", "data": { "userName": "free" } },
+    ] });
+    let done = body(&directory.send("POST", "/Bulk", Some(request)));
+    let statuses: Vec<_> =
+        done["Operations"].as_array().unwrap().iter().map(|o| o["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["409", "409", "201"], "{done}");
+    assert_eq!(directory.get("/Groups")["totalResults"], 0);
+    assert_eq!(directory.get("/Users")["totalResults"], 2);
+}
+
+#[test]
+fn versions_guard_writes_and_spare_reads() {
+    let directory = Directory::new();
+    let id = directory.user("ann");
+    let path = format!("{}/Users/{id}", directory.base);
+    let with = |method: &str, name: &str, value: &str, body: Value| {
+        let mut request = Request { method: method.into(), target: path.clone(), ..Request::default() };
+        request.headers = vec![
+            ("authorization".into(), format!("Bearer {}", directory.token).into_bytes()),
+            (name.into(), value.as_bytes().to_vec()),
+        ];
+        request.body = serde_json::to_vec(&body).unwrap();
+        let session =
+            Session::new(scim::handle, request, [9; 32], Timestamp(1_700_000_100_000), Arc::clone(&directory.config));
+        run(session, &directory.store, &directory.cache)
+    };
+    let version = directory.get(&format!("/Users/{id}"))["meta"]["version"].as_str().unwrap().to_owned();
+    let fresh = with("GET", "if-none-match", &version, Value::Null);
+    assert_eq!((fresh.status, fresh.body.len()), (304, 0));
+    let patch = json!({ "Operations": [{ "op": "replace", "path": "title", "value": "Dr" }] });
+    assert_eq!(with("PATCH", "if-match", "W/\"0\"", patch.clone()).status, 412);
+    assert_eq!(with("PATCH", "if-match", &version, patch.clone()).status, 200);
+    assert_eq!(with("PATCH", "if-match", &version, patch).status, 412);
+    assert_eq!(with("GET", "if-none-match", &version, Value::Null).status, 200);
+}
+
+#[test]
+fn a_directory_of_many_writes_survives_merges() {
+    let directory = Directory::new();
+    let users: Vec<String> = (0..300).map(|n| directory.user(&format!("u{n}"))).collect();
+    let members: Vec<Value> = users.iter().map(|id| json!({ "value": id })).collect();
+    let group = directory.create("/Groups", json!({ "displayName": "all", "members": members }));
+    for id in users.iter().step_by(2) {
+        assert_eq!(directory.send("DELETE", &format!("/Users/{id}"), None).status, 204);
+    }
+    assert_eq!(directory.get("/Users?count=1")["totalResults"], 150);
+    let left: Vec<String> = users.iter().skip(1).step_by(2).cloned().collect();
+    let shown = directory.get(&format!("/Groups/{group}"));
+    let listed: Vec<&str> = shown["members"].as_array().unwrap().iter().map(|m| m["value"].as_str().unwrap()).collect();
+    assert_eq!(listed, left);
+}
