@@ -1,5 +1,7 @@
 //! One operation at one attribute of the object that holds it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::operation::Op;
@@ -148,7 +150,11 @@ fn write_selected(
     let selector = selector(reader, filter, site);
     let whole = op == Op::Replace && site.target.sub.is_none();
     if chosen.is_empty() {
-        let Some(element) = selector.filter(|_| !whole) else { return Err(no_target(site)) };
+        // An element that would not meet the filter it is made from was meant to be there already.
+        let agrees = |element: &Map<String, Value>| {
+            element.iter().all(|(name, value)| new.get(name).is_none_or(|new| new == value))
+        };
+        let Some(element) = selector.filter(|element| !whole && agrees(element)) else { return Err(no_target(site)) };
         reader.note("element created from its selector");
         chosen.push(elements.len());
         elements.push(over(element, new));
@@ -256,10 +262,10 @@ fn remove_listed(
     if !listed.is_empty() {
         reader.note("remove with values");
     }
-    let listed: Vec<Identity> = listed.iter().map(|element| Identity::of(attribute, element)).collect();
+    let listed: BTreeSet<Identity> = listed.iter().map(|element| Identity::of(attribute, element)).collect();
     elements.retain(|element| {
         let identity = Identity::of(attribute, element);
-        !listed.iter().any(|named| identity.is_meant_by(named))
+        !listed.contains(&identity) && !listed.contains(&identity.of_any_type())
     });
     Ok(())
 }

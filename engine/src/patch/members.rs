@@ -18,7 +18,7 @@ pub(super) fn change(
     match (&site.filter, site.target.sub) {
         (Some(filter), None) => selected(reader, op, filter, value),
         (Some(filter), Some(sub)) => {
-            if op == Op::Remove {
+            if op == Op::Remove && sub.name != "value" {
                 return Err(mutability("members", "can only be removed as a whole"));
             }
             let part = Map::from_iter([(sub.name.clone(), value.cloned().unwrap_or_default())]);

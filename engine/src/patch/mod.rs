@@ -10,6 +10,8 @@
 mod attribute;
 mod members;
 mod operation;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Map, Value};
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::read::invalid;
 use crate::error::ScimError;
-use crate::schema::Attribute;
+use crate::schema::{self, Attribute};
 
 /// What makes an element of a list this element: its `value` and `type`, or all of it where it has no `value`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,9 +28,9 @@ impl Identity {
         }
     }
 
-    /// Whether an element named like this is meant by `other`, which may leave the type open.
-    pub(crate) fn is_meant_by(&self, other: &Self) -> bool {
-        self.value == other.value && (other.kind.is_none() || self.kind == other.kind)
+    /// The same with the type left open.
+    pub(crate) fn of_any_type(&self) -> Self {
+        Self { value: self.value.clone(), kind: None }
     }
 }
 
@@ -57,8 +57,8 @@ pub(crate) fn fold_duplicates(attribute: &Attribute, elements: &mut Vec<Value>) 
     elements.len() != before
 }
 
-/// Adds elements: one that is there already takes on what the new one says, the others go last. Gives the
-/// places that were written.
+/// Adds elements: one that is there already, perhaps with a `type` the new one leaves open, takes on what the
+/// new one says, the others go last. Gives the places that were written.
 pub(crate) fn merge(attribute: &Attribute, elements: &mut Vec<Value>, more: Vec<Value>) -> Vec<usize> {
     let mut by_value: BTreeMap<String, Vec<(Option<String>, usize)>> = BTreeMap::new();
     for (place, element) in elements.iter().enumerate() {
@@ -70,12 +70,11 @@ pub(crate) fn merge(attribute: &Attribute, elements: &mut Vec<Value>, more: Vec<
         let Identity { value, kind } = Identity::of(attribute, &element);
         let known = by_value.entry(value).or_default();
         let same = known.iter().position(|(other, _)| *other == kind);
-        let open = || known.iter().position(|(other, _)| kind.is_none() || other.is_none());
-        match same.or_else(open).and_then(|found| known.get_mut(found)) {
-            Some((known_kind, place)) => {
+        let open = || (kind.is_none() && !known.is_empty()).then_some(0);
+        match same.or_else(open).and_then(|found| known.get(found)) {
+            Some((_, place)) => {
                 if let (Some(Value::Object(known)), Value::Object(element)) = (elements.get_mut(*place), element) {
                     known.extend(element);
-                    *known_kind = known_kind.take().or(kind);
                     written.push(*place);
                 }
             }
@@ -122,7 +121,7 @@ fn two_primaries(path: &str) -> ScimError {
 
 fn folded(attribute: Option<&Attribute>, value: &Value) -> String {
     match value {
-        Value::String(text) if attribute.is_some_and(|attribute| !attribute.case_exact) => text.to_lowercase(),
+        Value::String(text) if attribute.is_some_and(|attribute| !attribute.case_exact) => schema::fold(text),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }

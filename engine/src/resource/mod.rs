@@ -6,6 +6,8 @@
 pub(crate) mod list;
 pub(crate) mod place;
 pub(crate) mod read;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::borrow::Cow;
 

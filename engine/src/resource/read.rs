@@ -118,7 +118,10 @@ impl Reader {
         let mut parts = Vec::new();
         for (key, value) in object {
             let Some(sub) = attribute.sub(key) else {
-                self.unknown(&format!("{path}.{key}"))?;
+                // Entra ID sends `"$ref": null` with any value.
+                if !is_absent(value) {
+                    self.unknown(&format!("{path}.{key}"))?;
+                }
                 continue;
             };
             if sub.mutability == Mutability::ReadOnly {
