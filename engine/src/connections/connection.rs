@@ -90,13 +90,15 @@ impl<'v> Connection<'v> {
         Ok(self.txn.scan(&[0][..]..&[0xff][..], 0, 1, false)?.is_empty())
     }
 
-    /// Takes up to `limit` entries out of the directory; says whether that was all of them.
+    /// Takes up to `limit` entries out of the directory, and their pages out of the store; says whether that was all of
+    /// them.
     ///
     /// # Errors
     /// Pages may have to be loaded first.
     pub fn drain(&mut self, limit: usize) -> Result<bool, Fault> {
         let entries = self.txn.scan(&[0][..]..&[0xff][..], 0, limit, false)?;
         let last = entries.len() < limit;
+        self.txn.purge();
         for (key, _) in entries {
             self.txn.remove(key);
         }

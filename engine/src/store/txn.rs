@@ -29,6 +29,7 @@ pub struct Txn<'v> {
     record: Option<Vec<u8>>,
     /// What each write replaced, so that a part of them can be taken back.
     undo: Vec<(Vec<u8>, Option<Write>)>,
+    purges: bool,
 }
 
 /// What a step does to a key: a value, or its removal.
@@ -54,7 +55,15 @@ impl<'v> Txn<'v> {
     ///
     /// Only for a directory whose id this very request invented: nobody else can be creating it.
     pub fn create(view: &'v View<'v>, directory: &DirectoryId) -> Self {
-        Self { view, directory: directory.clone(), head: None, writes: BTreeMap::new(), record: None, undo: Vec::new() }
+        Self {
+            view,
+            directory: directory.clone(),
+            head: None,
+            writes: BTreeMap::new(),
+            record: None,
+            undo: Vec::new(),
+            purges: false,
+        }
     }
 
     /// Version of the directory as read; 0 for a new one. Every commit adds one.
@@ -180,20 +189,27 @@ impl<'v> Txn<'v> {
         }
     }
 
+    /// Makes the commit leave nothing of removed entries behind: it merges whatever is pending, and replaced pages are
+    /// deleted with it instead of later. For a directory nobody reads any more; its head remembers them until the next
+    /// commit, so that this one, run again after a crash, deletes them again.
+    pub fn purge(&mut self) {
+        self.purges = true;
+    }
+
     /// The commit of all writes; `None` when nothing was written. A new directory counts as written.
     ///
     /// # Errors
     /// [`Fault::Need`] for the pages the writes fall into, [`Fault::Refused`] for a change of more than 65536 pages,
     /// [`Fault::Damaged`] as [`Self::get`].
     pub fn commit(self, env: &Env<'_>) -> Result<Option<Commit>, Fault> {
-        if self.head.is_some() && self.writes.is_empty() && self.record.is_none() {
+        if self.head.is_some() && self.writes.is_empty() && self.record.is_none() && !self.purges {
             return Ok(None);
         }
         let limits = &env.config.limits;
         let nonce = self.nonce(env);
         let slots = self.everything()?;
         let bytes: usize = slots.iter().map(|slot| slot.key.len() + slot.value.map_or(0, <[u8]>::len)).sum();
-        let merges = slots.len() > limits.pending_entries || bytes > limits.pending_bytes;
+        let merges = self.purges || slots.len() > limits.pending_entries || bytes > limits.pending_bytes;
         let old = self.head.as_deref();
         let recent = [nonce].into_iter().chain(old.iter().flat_map(|head| head.recent().iter().copied()));
         let mut draft = Draft {
@@ -211,7 +227,7 @@ impl<'v> Txn<'v> {
         let merged = self.tree().rewrite(&writes, nonce, limits.page_bytes)?;
         let kept = merged.replaced.len().min(GARBAGE);
         let (garbage, excess) = merged.replaced.split_at_checked(kept).unwrap_or_default();
-        let obsolete = [draft.garbage, excess].concat();
+        let obsolete = [draft.garbage, if self.purges { &merged.replaced } else { excess }].concat();
         (draft.root, draft.pending, draft.garbage) = (merged.root, &[], garbage);
         Ok(Some(self.finish(&draft, nonce, merged.pages, obsolete)))
     }

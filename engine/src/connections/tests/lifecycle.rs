@@ -169,6 +169,9 @@ fn a_large_removal_goes_in_bounded_steps_and_leaves_no_entry() {
     assert_eq!((&listed[0]["id"], &listed[0]["status"]), (&json!(id), &json!("deleting")));
     assert!(deployment.sweep() >= 4, "3,000 entries take more than a few steps");
     assert_eq!(deployment.sweep(), 0);
+    for (key, value) in deployment.stored() {
+        assert!(!key.starts_with("page/") && !String::from_utf8_lossy(&value).contains("somebody"), "{key} is left");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The management API as requests and responses over a key-value store in memory.
 
+mod faults;
 mod hostile;
 mod lifecycle;
 mod matrix;
@@ -62,14 +63,17 @@ impl Deployment {
         }
     }
 
-    fn run(&self, handler: Handler, request: Request) -> Response {
+    fn session(&self, handler: Handler, request: Request) -> Session {
         let number = self.requests.get() + 1;
         self.requests.set(number);
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&number.to_be_bytes());
         let now = Timestamp(1_700_000_000_000 + number * 1000);
-        let session = Session::new(handler, request, seed, now, Arc::clone(&self.config));
-        run(session, &self.store, &self.cache)
+        Session::new(handler, request, seed, now, Arc::clone(&self.config))
+    }
+
+    fn run(&self, handler: Handler, request: Request) -> Response {
+        run(self.session(handler, request), &self.store, &self.cache)
     }
 
     fn send(&self, request: Request) -> Answer {
