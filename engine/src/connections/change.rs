@@ -1,5 +1,7 @@
 //! `PATCH /scim2/{id}`: pause, resume, rename.
 
+use serde_json::Value;
+
 use crate::connections::body::Body;
 use crate::connections::caller::Caller;
 use crate::connections::connection::find;
@@ -9,6 +11,7 @@ use crate::connections::error::ApiError;
 use crate::connections::record::State;
 use crate::env::Env;
 use crate::http::{Request, Response};
+use crate::schema::Registry;
 use crate::store::{DirectoryId, Fault, Outcome, View};
 
 /// Changes what the body names and leaves the rest. A new name is settled in the environment before the connection's
@@ -30,6 +33,7 @@ pub fn change<'v>(
     let settings = body.field("settings").map(|value| Body::of(value.clone())).transpose();
     let settings = settings.map_err(|_| ApiError::invalid("settings", "must be an object"))?.unwrap_or_default();
     let (revive, strict) = (settings.flag("revive")?, settings.flag("strict")?);
+    let (users, groups) = (schemas(&settings, "userExtensions")?, schemas(&settings, "groupExtensions")?);
 
     let (entry, mut connection) = find(view, &environment, caller, id)?;
     if let Some(name) = name.filter(|name| *name != entry.connection_name) {
@@ -49,6 +53,16 @@ pub fn change<'v>(
     let record = &mut connection.record.settings;
     record.revive = revive.unwrap_or(record.revive);
     record.strict = strict.unwrap_or(record.strict);
+    record.user_extensions = users.unwrap_or_else(|| std::mem::take(&mut record.user_extensions));
+    record.group_extensions = groups.unwrap_or_else(|| std::mem::take(&mut record.group_extensions));
+    Registry::with_extensions(&record.user_extensions, &record.group_extensions)
+        .map_err(|error| ApiError::invalid("settings", &error.detail))?;
     let commits = environment.commit(env)?.into_iter().chain(connection.commit(env)?).collect();
     Ok(Outcome { response: Response::empty(204), commits })
+}
+
+/// A list of schemas (RFC 7643 section 7) that may be absent.
+fn schemas(settings: &Body, name: &str) -> Result<Option<Vec<Value>>, ApiError> {
+    let Some(value) = settings.field(name) else { return Ok(None) };
+    value.as_array().cloned().map(Some).ok_or_else(|| ApiError::invalid(name, "must be a list of schemas"))
 }
