@@ -23,28 +23,14 @@ pub fn program() -> Result<PathBuf> {
     built("SCIM_EDGE", "debug/scim-edge")
 }
 
-/// The directory guests are built in.
-///
-/// # Errors
-/// They were not built.
-pub fn guests() -> Result<PathBuf> {
-    built("SCIM_GUESTS", "guests")
-}
-
 /// The filter's module, as it ships.
-///
-/// # Errors
-/// It was not built.
-pub fn plugin() -> Result<PathBuf> {
-    Ok(guests()?.join("wasm32-wasip1/guest/scim_plugin.wasm"))
+pub fn plugin() -> PathBuf {
+    root().join("target/guests/wasm32-wasip1/guest/scim_plugin.wasm")
 }
 
 /// A Spin component, as it ships.
-///
-/// # Errors
-/// It was not built.
-pub fn component(name: &str) -> Result<PathBuf> {
-    Ok(guests()?.join("wasm32-wasip2/guest").join(format!("{name}.wasm")))
+pub fn component(name: &str) -> PathBuf {
+    root().join("target/guests/wasm32-wasip2/guest").join(format!("{name}.wasm"))
 }
 
 /// A Python with the SCIM clients.

@@ -1,5 +1,6 @@
 //! `scim-edge serve` as a process of a test.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -62,7 +63,7 @@ impl Server {
         command.args(["--listen", "127.0.0.1:0", "--origin-listen", "127.0.0.1:0", "--ready-json"]);
         match front {
             Front::Embedded => command.args(["--front", "embedded"]),
-            Front::Envoy => command.args(["--front", "envoy", "--envoy"]).arg(place::envoy()?),
+            Front::Envoy => command.args(["--front", "envoy"]).env("PATH", path_with_envoy()?),
             Front::None => command.args(["--front", "none"]),
         };
         let log = std::fs::File::create(data.with_extension("log")).context("no log can be written")?;
@@ -127,6 +128,14 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The search path with the tests' Envoy first.
+fn path_with_envoy() -> Result<OsString> {
+    let envoy = place::envoy()?;
+    let present = std::env::var_os("PATH").unwrap_or_default();
+    let directories = envoy.parent().map(Path::to_owned).into_iter().chain(std::env::split_paths(&present));
+    Ok(std::env::join_paths(directories)?)
 }
 
 /// The first line of standard output that is JSON; the rest is read and dropped, so that the server never blocks.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::command::{self, cargo, target};
+use crate::command::{self, cargo, root, target};
 use crate::tools::{self, PLUGIN_TARGET, SPIN_TARGET};
 
 /// `cargo xtask build`.
@@ -33,9 +33,10 @@ pub fn everything(release: bool) -> Result<PathBuf> {
     host(release)
 }
 
-/// Where the guests' builds go: apart from the host's, so that neither throws the other's away.
+/// Where the guests' builds go: apart from the host's, so that neither throws the other's away, and where `spin.toml`
+/// looks for them.
 pub fn guest_directory() -> PathBuf {
-    target().join("guests")
+    root().join("target/guests")
 }
 
 /// The guests, in the form that ships.

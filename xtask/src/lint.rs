@@ -33,7 +33,7 @@ pub fn run() -> Result<()> {
         build::guests()?;
         let mut tests = cargo();
         tests.args(["test", "--package", "scim-host-tests", "--", "boundary", "sizes"]);
-        run_command(tests.env("SCIM_GUESTS", build::guest_directory()))
+        run_command(&mut tests)
     });
     stages.finish()
 }

@@ -29,7 +29,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     stages.attempt("host tests", || {
         let mut tests = cargo();
         tests.args(["test", "--package", "scim-host-tests"]);
-        tests.env("SCIM_EDGE", program).env("SCIM_GUESTS", build::guest_directory());
+        tests.env("SCIM_EDGE", program);
         tests.env("SCIM_PYTHON", python).env("SCIM_ENVOY", envoy);
         run_command(with(&mut tests, filter))
     });

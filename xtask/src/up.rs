@@ -1,7 +1,9 @@
 //! `cargo xtask up`: from a fresh clone to a running edge.
 
+use std::env;
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -33,10 +35,17 @@ pub fn run(options: &Options) -> Result<()> {
     serve.current_dir(root()).arg("serve").arg("--data").arg(&options.data);
     serve.args(["--listen", &options.listen.to_string()]);
     serve.args(["--front", if options.envoy { "envoy" } else { "embedded" }]);
-    if let Some(envoy) = envoy {
-        serve.arg("--envoy").arg(envoy);
+    if let Some(directory) = envoy.as_deref().and_then(Path::parent) {
+        serve.env("PATH", path_with(directory)?);
     }
     replace_with(serve)
+}
+
+/// The search path with one directory before the others.
+fn path_with(directory: &Path) -> Result<OsString> {
+    let present = env::var_os("PATH").unwrap_or_default();
+    let directories = std::iter::once(directory.to_owned()).chain(env::split_paths(&present));
+    env::join_paths(directories).context("the path of the target directory holds a colon")
 }
 
 /// Becomes that program, so that Ctrl-C and `kill` reach it and nothing is left behind.
