@@ -11,6 +11,7 @@ use crate::connections::error::ApiError;
 use crate::connections::record::{Record, State};
 use crate::env::Env;
 use crate::http::Request;
+use crate::scim;
 use crate::store::{Commit, DirectoryId, Fault, Need, Txn, View};
 
 /// Directory providers of the user interface, and the source each is.
@@ -149,20 +150,9 @@ fn status(record: &Record) -> &'static str {
     }
 }
 
-/// Where the IdP has to send SCIM requests: under the configured public URL, else under the address by which this very
-/// request came.
+/// Where the IdP has to send SCIM requests.
 pub fn provisioning_url(id: &str, request: &Request, env: &Env<'_>) -> String {
-    let base = env.config.public_url.clone().unwrap_or_else(|| {
-        let scheme = if request.header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-        let host =
-            request.header("x-forwarded-host").or_else(|| request.header("host")).filter(|host| is_authority(host));
-        host.map(|host| format!("{scheme}://{host}")).unwrap_or_default()
-    });
-    format!("{base}/directory/resources/scim/v2.0/{id}")
-}
-
-fn is_authority(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b))
+    format!("{}/directory/resources/scim/v2.0/{id}", scim::origin(request, env))
 }
 
 /// The canonical spelling of a source.

@@ -20,6 +20,7 @@ mod service;
 mod write;
 
 pub use access::{Access, admit};
+pub(crate) use route::origin;
 pub use route::{Endpoint, Route};
 
 use crate::env::Env;

@@ -96,11 +96,16 @@ fn kind(segment: &str) -> Option<Kind> {
     Kind::ALL.into_iter().find(|kind| kind.segment() == segment)
 }
 
-/// Absolute URL of the connection's SCIM base, as the client can reach it: the configured public URL, else what the
-/// proxies in front say (`x-forwarded-proto`, `x-forwarded-host`), else the request's own host.
+/// Absolute URL of the connection's SCIM base, as the client can reach it.
 pub fn base_url(request: &Request, route: &Route, env: &Env<'_>) -> String {
+    origin(request, env) + &route.base
+}
+
+/// Where the client reaches this deployment: the configured public URL, else what the proxies in front say
+/// (`x-forwarded-proto`, `x-forwarded-host`), else the request's own host.
+pub fn origin(request: &Request, env: &Env<'_>) -> String {
     if let Some(public) = &env.config.public_url {
-        return format!("{public}{}", route.base);
+        return public.clone();
     }
     let forwarded = |name| request.header(name).and_then(|value| value.split(',').next()).map(str::trim);
     let scheme = match forwarded("x-forwarded-proto") {
@@ -109,7 +114,7 @@ pub fn base_url(request: &Request, route: &Route, env: &Env<'_>) -> String {
     };
     let host = forwarded("x-forwarded-host").filter(|host| is_authority(host));
     let host = host.or_else(|| request.header("host").filter(|host| is_authority(host))).unwrap_or("localhost");
-    format!("{scheme}://{host}{}", route.base)
+    format!("{scheme}://{host}")
 }
 
 /// Whether a client-sent host may be repeated in a response.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::connections::record::Record;
+use crate::connections::record::{Record, Token};
 use crate::env::{Env, Timestamp};
 use crate::error::{Kind as Wrong, SCIM_JSON, ScimError};
 use crate::http::{Request, Response};
@@ -146,13 +146,14 @@ impl Service<'_> {
             Done::Deleted => Response::empty(204),
             Done::Bulk(body) => Response::json(200, SCIM_JSON, &body),
         };
-        self.commit(txn, &mut record, changed, response)
+        self.commit(txn, &mut record, &token, changed, response)
     }
 
     fn commit(
         &self,
         mut txn: Txn<'_>,
         record: &mut Record,
+        token: &Token,
         changed: bool,
         response: Response,
     ) -> Result<Outcome, Fault> {
@@ -161,8 +162,8 @@ impl Service<'_> {
             let version = txn.version();
             return Ok(answer(response.with(VERSION_HEADER, version.to_string())));
         }
-        record.last_sync = Some(self.env.now);
-        txn.set_record(serde_json::to_vec(record).unwrap_or_default());
+        record.note_write(&token.id, self.env.now);
+        txn.set_record(record.to_bytes());
         let commit = txn.commit(self.env)?;
         let version = commit.as_ref().map_or(0, |commit| commit.version);
         let response = response.with(VERSION_HEADER, version.to_string());

@@ -261,3 +261,23 @@ fn a_connection_has_so_many_live_tokens_and_expired_ones_do_not_count() {
     assert_eq!(deployment.vendor("POST", &tokens, json!({})).status, 409);
     assert_eq!(deployment.vendor("GET", &tokens, Value::Null).body.as_array().unwrap().len(), 8);
 }
+
+#[test]
+fn a_write_over_scim_is_the_last_sync_and_the_last_use_of_its_token() {
+    let deployment = Deployment::new();
+    let (id, token) = deployment.create("acme", "a");
+    let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ann"});
+    let users = format!("/directory/resources/scim/v2.0/{id}/Users");
+    let before = deployment.vendor("GET", &format!("{CONNECTIONS}/{id}/tokens"), Value::Null).body;
+    assert_eq!(before[0]["lastUsedAt"], Value::Null);
+    let written = deployment.run(crate::scim::handle, request("POST", &users, &token, &body));
+    assert_eq!(written.status, 201);
+    let at = Timestamp(1_700_000_000_000 + deployment.requests.get() * 1000);
+    let shown = deployment.vendor("GET", &format!("{CONNECTIONS}/{id}"), Value::Null).body;
+    assert_eq!((&shown["lastSync"], &shown["status"]), (&json!(at.rfc3339()), &json!("linked")));
+    let minute = Timestamp(at.0 - at.0 % 60_000);
+    let after = deployment.vendor("GET", &format!("{CONNECTIONS}/{id}/tokens"), Value::Null).body;
+    assert_eq!(after[0]["lastUsedAt"], minute.rfc3339());
+    let count = format!("/directory/resources/scim/temp/{id}/Users/count");
+    assert_eq!(deployment.vendor("GET", &count, Value::Null).body, json!({"count": 1}));
+}
