@@ -3,6 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context;
+use serde_json::json;
+
+use crate::proxy_wasm::{Cluster, Options, Proxy, Settings};
+
+/// What the filter's configuration calls the origin.
+const CLUSTER: &str = "origin";
+
 /// How to start a front.
 #[derive(Clone, Debug)]
 pub struct FrontOptions {
@@ -25,6 +33,7 @@ pub struct Front {
     pub url: String,
     /// Process that serves it.
     pub pid: u32,
+    proxy: Proxy,
 }
 
 /// Starts the front and answers once it accepts connections.
@@ -32,10 +41,24 @@ pub struct Front {
 /// # Errors
 /// The address is taken, or the module is missing or refused.
 pub async fn start(options: FrontOptions) -> anyhow::Result<Front> {
-    anyhow::bail!("the embedded front is not there yet: use `--front none` and `{}`", options.origin)
+    let configuration =
+        json!({ "mode": "origin", "origin": { "cluster": CLUSTER, "credential": options.edge_secret } });
+    let proxy = Options {
+        listen: options.listen,
+        module: options.plugin,
+        // The cache wants a path that does not depend on the working directory.
+        cache: Some(std::path::absolute(options.data.join("compiled"))?),
+        clusters: vec![Cluster::new(CLUSTER, options.origin)],
+        settings: Settings { configuration: configuration.to_string().into_bytes(), ..Settings::default() },
+    };
+    let start = tokio::task::spawn_blocking(|| Proxy::start(proxy));
+    let proxy = start.await.context("the front ended while it started")??;
+    Ok(Front { url: format!("http://{}", proxy.address()), pid: std::process::id(), proxy })
 }
 
 impl Front {
     /// Stops serving; requests in flight are finished first.
-    pub async fn stop(self) {}
+    pub async fn stop(self) {
+        self.proxy.stop().await;
+    }
 }
