@@ -25,6 +25,10 @@ use crate::resource::{self, is_ignored, is_members, is_read_only};
 use crate::schema::{ResourceType, Schema};
 use operation::{Op, Operation};
 
+/// Comparisons and visits of elements that one request may cost, so that many filters over long lists cannot
+/// hold up a guest; over it, 413. An identity provider's largest requests need some thousands.
+const MOST_VISITS: usize = 200_000;
+
 /// The outcome of a PATCH on a resource without its members.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patched {
@@ -70,7 +74,7 @@ pub fn apply(
 ) -> Result<Patched, ScimError> {
     let mut reader = Reader::new(strict);
     let operations = operation::parse(&mut reader, body, limits)?;
-    let mut patch = Patch { resource_type, limits, reader, resource: resource.clone(), members: Vec::new() };
+    let mut patch = Patch { resource_type, limits, reader, resource: resource.clone(), members: Vec::new(), visits: 0 };
     for (index, operation) in operations.iter().enumerate() {
         patch.run(operation).map_err(|error| match operations.len() {
             1 => error,
@@ -91,6 +95,7 @@ struct Patch<'a> {
     reader: Reader,
     resource: Map<String, Value>,
     members: Vec<MemberChange>,
+    visits: usize,
 }
 
 /// The attribute, or the part of it, or of some of its elements, that an operation acts on.
@@ -182,11 +187,18 @@ impl<'a> Patch<'a> {
             self.members.extend(members::change(&mut self.reader, op, site, value)?);
             return Ok(());
         }
-        let Self { reader, resource, .. } = self;
-        place::within(resource, target.extension, |container| match (op, value) {
-            (Op::Remove, value) => attribute::remove(reader, container, site, value),
-            (Op::Add | Op::Replace, value) => {
-                attribute::write(reader, container, site, op, value.unwrap_or(&Value::Null))
+        let Self { reader, resource, visits, .. } = self;
+        place::within(resource, target.extension, |container| {
+            let elements = container.get(&target.attribute.name).and_then(Value::as_array).map_or(0, Vec::len);
+            *visits += elements * site.filter.as_ref().map_or(1, terms);
+            if *visits > MOST_VISITS {
+                return Err(ScimError::new(Kind::TooLarge, "the operations visit too many values"));
+            }
+            match (op, value) {
+                (Op::Remove, value) => attribute::remove(reader, container, site, value),
+                (Op::Add | Op::Replace, value) => {
+                    attribute::write(reader, container, site, op, value.unwrap_or(&Value::Null))
+                }
             }
         })
     }
@@ -226,6 +238,15 @@ impl Site<'_> {
     fn path(&self) -> String {
         let attribute = self.attribute_path();
         self.target.sub.map_or(attribute.clone(), |sub| format!("{attribute}.{}", sub.name))
+    }
+}
+
+/// The comparisons of a filter.
+fn terms(filter: &Filter) -> usize {
+    match filter {
+        Filter::And(left, right) | Filter::Or(left, right) => terms(left) + terms(right),
+        Filter::Not(inner) | Filter::Element(_, inner) => terms(inner),
+        Filter::Compare(..) | Filter::Present(_) => 1,
     }
 }
 

@@ -440,3 +440,14 @@ fn a_path_without_a_filter_writes_every_element() {
     check(none(), json!([{ "op": "replace", "path": "emails.value", "value": "" }]), Ok(none()));
     check_ada(json!({ "op": "replace", "path": "emails.value", "value": null }), Ok(none()));
 }
+
+#[test]
+fn many_filters_over_a_long_list_are_too_much() {
+    let many: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+    let user = json!({ "userName": "ada", "roles": many });
+    let operation = json!({ "op": "add", "path": "roles[value eq \"1\" or value eq \"2\"].type", "value": "x" });
+    let kind = |count: usize| {
+        patch(&user, &json!(vec![operation.clone(); count]), false).map(drop).map_err(|error| error.kind)
+    };
+    assert_eq!((kind(100), kind(101)), (Ok(()), Err(Kind::TooLarge)));
+}
