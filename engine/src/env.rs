@@ -69,13 +69,33 @@ impl<'a> Env<'a> {
         Sha256::new().chain_update(b"id").chain_update(self.seed).chain_update(drawn.to_be_bytes()).finalize().into()
     }
 
-    /// A fresh UUIDv7: identifiers order by time of creation.
+    /// A fresh UUIDv7.
     pub fn uuid(&self) -> String {
-        let mut random = [0; 10];
-        for (to, from) in random.iter_mut().zip(self.entropy()) {
+        self.uuid_from(self.random())
+    }
+
+    /// A fresh UUIDv7 that sorts by time, then by the version of the directory it is made in, then by its place in the
+    /// step: resources created within one millisecond still lie in order of creation (RFC 9562 section 6.2, method 1).
+    pub fn uuid_after(&self, version: u64) -> String {
+        let place = self.drawn.get().to_be_bytes();
+        let mut bytes = self.random();
+        // 12 bits of the version, then 14 bits of the place; 48 random bits remain.
+        let ([.., high, low], [.., first, second]) = (version.to_be_bytes(), place);
+        let [a, b, c, d, ..] = &mut bytes;
+        (*a, *b, *c, *d) = (high, low, first, second);
+        self.uuid_from(bytes)
+    }
+
+    fn random(&self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        for (to, from) in bytes.iter_mut().zip(self.entropy()) {
             *to = from;
         }
-        uuid::Builder::from_unix_timestamp_millis(self.now.0, &random).into_uuid().to_string()
+        bytes
+    }
+
+    fn uuid_from(&self, bytes: [u8; 10]) -> String {
+        uuid::Builder::from_unix_timestamp_millis(self.now.0, &bytes).into_uuid().to_string()
     }
 
     /// Entropy for the commit of this attempt; another one after every lost race.

@@ -166,6 +166,20 @@ fn pages_cover_every_user_once_by_index_and_by_cursor() {
 }
 
 #[test]
+fn resources_made_in_one_millisecond_lie_in_order_of_creation() {
+    let directory = Directory::new();
+    let post = |n: usize| json!({ "method": "POST", "path": "/Users", "bulkId": n.to_string(), "data": { "userName": format!("u{n}") } });
+    for start in [0, 50] {
+        directory.clock.set(1_800_000_000_000);
+        let operations: Vec<Value> = (start..start + 50).map(post).collect();
+        assert_eq!(directory.send("POST", "/Bulk", Some(json!({ "Operations": operations }))).status, 200);
+    }
+    let listed = directory.get("/Users?count=100");
+    let names: Vec<_> = listed["Resources"].as_array().unwrap().iter().map(|user| user["userName"].clone()).collect();
+    assert_eq!(names, (0..100).map(|n| json!(format!("u{n}"))).collect::<Vec<_>>());
+}
+
+#[test]
 fn bulk_resolves_references_forward_and_in_a_circle() {
     let directory = Directory::new();
     let group = |id: &str, member: &str| json!({ "method": "POST", "path": "/Groups", "bulkId": id, "data": { "displayName": id, "members": [{ "value": format!("bulkId:{member}") }] } });

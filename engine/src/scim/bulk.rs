@@ -150,8 +150,9 @@ fn references(value: &Value, names: &mut Vec<String>) {
 
 /// An identifier for every POST, before any of them runs.
 fn promise(writer: &Writer<'_, '_>, operations: &[Operation]) -> Result<HashMap<String, String>, Fault> {
+    let version = writer.txn.version();
     let posts = operations.iter().filter(|operation| operation.method == "POST");
-    Ok(posts.filter_map(|operation| Some((operation.bulk_id.clone()?, writer.env.uuid()))).collect())
+    Ok(posts.filter_map(|operation| Some((operation.bulk_id.clone()?, writer.env.uuid_after(version)))).collect())
 }
 
 impl Bulk<'_> {

@@ -42,7 +42,7 @@ impl Writer<'_, '_> {
                 _ => Err(taken(index, &new).into()),
             };
         }
-        let id = promised.map_or_else(|| self.env.uuid(), str::to_owned);
+        let id = promised.map_or_else(|| self.env.uuid_after(self.txn.version()), str::to_owned);
         self.put(kind, &id, None, new);
         if let Some(listed) = listed {
             self.change_members(&id, vec![MemberChange::Add(listed)])?;
