@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The Envoy filter: SCIM routing, authentication and reads inside the proxy; writes go on to the origin.
+//!
+//! | Module | Idea |
+//! |---|---|
+//! | [`config`] | one JSON document, compiled once |
+//! | [`worker`] | what becomes of each request; knows nothing of Envoy |
+//! | [`origin`] | calls for heads and pages, coalesced |
+//! | [`shared`] | heads and pages in a fixed number of slots that all workers share |
+//! | [`bucket`] | a token bucket |
+//! | `root`, `request`, `host` | the adapters: Envoy's callbacks in, host calls out |
+
+pub mod bucket;
+pub mod config;
+mod host;
+pub mod origin;
+mod request;
+mod root;
+pub mod shared;
+pub mod worker;
+
+use proxy_wasm::types::LogLevel;
+
+mod entry {
+    use super::{LogLevel, root};
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(LogLevel::Info);
+        proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
+    }}
+}

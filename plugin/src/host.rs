@@ -1,0 +1,68 @@
+//! Envoy as this filter uses it: clock, entropy, shared data, and verdicts carried out.
+
+use std::time::UNIX_EPOCH;
+
+use proxy_wasm::hostcalls;
+use scim_engine::http::Response;
+
+use crate::origin::Context;
+use crate::shared::Shared;
+use crate::worker::Verdict;
+
+/// Envoy's shared data under this filter's `vm_id`.
+pub struct SharedData;
+
+/// Generation that stands for "only if absent": Envoy compares it with an existing value's only.
+const ABSENT: u32 = u32::MAX;
+
+impl Shared for SharedData {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        let (value, generation) = hostcalls::get_shared_data(key).ok()?;
+        generation.map(|generation| (value.unwrap_or_default(), generation))
+    }
+
+    fn set(&self, key: &str, value: &[u8], expected: Option<u32>) -> bool {
+        hostcalls::set_shared_data(key, Some(value), Some(expected.unwrap_or(ABSENT))).is_ok()
+    }
+}
+
+/// Microseconds since the Unix epoch.
+pub fn now() -> u64 {
+    let since = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_micros()).ok()).unwrap_or(0)
+}
+
+/// Fresh bytes of the host's secure generator.
+pub fn entropy() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    if getrandom::fill(&mut bytes).is_err() {
+        log::error!("the host has no entropy");
+    }
+    bytes
+}
+
+/// Sends an answer on the stream in effect.
+pub fn answer(response: &Response) {
+    let headers = response.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    // An empty body would take the content type away, and on 204 add a length that does not belong there.
+    let body = Some(response.body.as_slice()).filter(|body| !body.is_empty());
+    if hostcalls::send_http_response(response.status.into(), headers, body).is_err() {
+        log::warn!("an answer could not be sent");
+    }
+}
+
+/// Carries out a verdict on another stream than the one whose callback runs. A stream that has ended is left alone.
+pub fn carry_out(context: Context, verdict: &Verdict) {
+    if hostcalls::set_effective_context(context).is_err() {
+        return;
+    }
+    match verdict {
+        Verdict::Answer(response) => answer(response),
+        Verdict::Forward | Verdict::Pass => {
+            if hostcalls::resume_http_request().is_err() {
+                log::warn!("a request could not be resumed");
+            }
+        }
+        Verdict::Hold => {}
+    }
+}

@@ -1,0 +1,171 @@
+//! Calls to the origin: coalesced, bounded, and answered to everybody who waits.
+//!
+//! All calls are made by the worker's root, so that one whose first requester has gone still serves the others.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use scim_engine::edge;
+use scim_engine::store::{DirectoryId, Head, PageId};
+
+use crate::config::Origin;
+
+/// Identifies a stream of this worker.
+pub type Context = u32;
+
+/// Identifies a call from before it is sent.
+pub type Flight = u64;
+
+/// What the origin is asked for.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// The head of a directory, unless it is still the one known.
+    Head(DirectoryId, Option<Arc<Head>>),
+    /// Pages of a directory.
+    Pages(DirectoryId, Vec<PageId>),
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Nothing that can be trusted: refused, reset, timed out, cut off.
+    Failed,
+    /// A whole answer.
+    Answer {
+        /// HTTP status.
+        status: u16,
+        /// Body.
+        body: Vec<u8>,
+    },
+}
+
+/// A call that is queued or under way.
+#[derive(Debug)]
+pub struct Open {
+    /// What is asked.
+    pub ask: Ask,
+    /// When it was asked, in microseconds: what it tells is no older.
+    pub started: u64,
+    /// Who waits for it.
+    pub waiters: Vec<Context>,
+}
+
+/// A call as Envoy sends it.
+#[derive(Debug)]
+pub struct Call {
+    /// Which call this is.
+    pub flight: Flight,
+    /// Header fields, pseudo-headers first.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body; empty for none.
+    pub body: Vec<u8>,
+}
+
+/// Every call of one worker.
+#[derive(Debug, Default)]
+pub struct Calls {
+    next: Flight,
+    open: HashMap<Flight, Open>,
+    queue: VecDeque<Flight>,
+    sent: HashMap<u32, Flight>,
+}
+
+impl Calls {
+    /// Number of calls queued or under way.
+    pub fn in_flight(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether calls wait to be sent.
+    pub fn queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Waits for a check of that head that began after `after`; `false` if there is none.
+    pub fn join_head(&mut self, directory: &DirectoryId, after: u64, waiter: Context) -> bool {
+        let found = self
+            .open
+            .values_mut()
+            .find(|open| open.started > after && matches!(&open.ask, Ask::Head(id, _) if id == directory));
+        found.map(|open| open.waiters.push(waiter)).is_some()
+    }
+
+    /// Waits for those of the pages that are under way already; leaves the others in `ids`. Answers how many calls
+    /// are waited for.
+    pub fn join_pages(&mut self, ids: &mut Vec<PageId>, waiter: Option<Context>) -> usize {
+        let mut joined = 0;
+        for open in self.open.values_mut() {
+            let Ask::Pages(_, asked) = &open.ask else { continue };
+            let before = ids.len();
+            ids.retain(|id| !asked.contains(id));
+            if ids.len() < before {
+                open.waiters.extend(waiter);
+                joined += 1;
+            }
+        }
+        joined
+    }
+
+    /// Queues a call.
+    pub fn ask(&mut self, ask: Ask, now: u64, waiter: Option<Context>) {
+        let flight = self.next;
+        self.next += 1;
+        self.open.insert(flight, Open { ask, started: now, waiters: waiter.into_iter().collect() });
+        self.queue.push_back(flight);
+    }
+
+    /// The next call to send.
+    pub fn next(&mut self, origin: &Origin) -> Option<Call> {
+        let flight = self.queue.pop_front()?;
+        let open = self.open.get(&flight)?;
+        Some(Call { flight, headers: headers(&open.ask, origin), body: body(&open.ask) })
+    }
+
+    /// A call was sent under that token.
+    pub fn sent(&mut self, flight: Flight, token: u32) {
+        self.sent.insert(token, flight);
+    }
+
+    /// The call of that token.
+    pub fn by_token(&mut self, token: u32) -> Option<Flight> {
+        self.sent.remove(&token)
+    }
+
+    /// Closes a call that was answered or could not be sent.
+    pub fn close(&mut self, flight: Flight) -> Option<Open> {
+        self.open.remove(&flight)
+    }
+
+    /// Nobody of that name waits any more.
+    pub fn leave(&mut self, waiter: Context) {
+        for open in self.open.values_mut() {
+            open.waiters.retain(|other| *other != waiter);
+        }
+    }
+}
+
+fn headers(ask: &Ask, origin: &Origin) -> Vec<(&'static str, String)> {
+    let (method, kind, directory) = match ask {
+        Ask::Head(directory, _) => ("GET", "heads", directory),
+        Ask::Pages(directory, _) => ("POST", "pages", directory),
+    };
+    let mut headers = vec![
+        (":method", method.to_owned()),
+        (":path", format!("{}{kind}/{}", edge::PREFIX, directory.as_str())),
+        (":authority", origin.authority.clone()),
+        ("authorization", format!("Bearer {}", origin.credential)),
+    ];
+    match ask {
+        Ask::Head(_, Some(head)) => headers.push(("if-none-match", edge::etag(head.version()))),
+        Ask::Head(_, None) => {}
+        Ask::Pages(..) => headers.push(("content-type", edge::MEDIA_TYPE.to_owned())),
+    }
+    headers
+}
+
+fn body(ask: &Ask) -> Vec<u8> {
+    match ask {
+        Ask::Head(..) => Vec::new(),
+        Ask::Pages(_, ids) => edge::encode_ids(ids),
+    }
+}

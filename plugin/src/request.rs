@@ -1,0 +1,164 @@
+//! One stream: Envoy's callbacks turned into the worker's questions.
+
+use std::net::SocketAddr;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, MapType};
+use scim_engine::http::Request;
+use scim_engine::scim;
+
+use crate::host;
+use crate::origin;
+use crate::root::SharedWorker;
+use crate::worker::{self, VERSION_HEADER, Verdict};
+
+/// The context of one stream.
+pub struct RequestContext {
+    context: origin::Context,
+    worker: Option<SharedWorker>,
+    wake: Option<u32>,
+    /// Whether the worker knows this stream.
+    is_scim: bool,
+    /// Bytes of the request body so far.
+    received: usize,
+    /// What replaces the body of an answer that Envoy made itself.
+    replacement: Option<Vec<u8>>,
+}
+
+impl RequestContext {
+    /// A stream that has not begun.
+    pub fn new(context: origin::Context, worker: Option<SharedWorker>, wake: Option<u32>) -> Self {
+        Self { context, worker, wake, is_scim: false, received: 0, replacement: None }
+    }
+
+    /// Lets the root send what the worker has queued.
+    fn wake_root(&self, worker: &SharedWorker) {
+        let Some(wake) = self.wake.filter(|_| worker.borrow().has_calls()) else { return };
+        if hostcalls::enqueue_shared_queue(wake, Some(b"!")).is_err() {
+            log::error!("the root can not be woken");
+        }
+    }
+
+    /// Gives an answer of Envoy's own, such as one to a refused connection, the form of SCIM.
+    fn replace_answer(&mut self) {
+        let response = worker::no_origin();
+        let set = |name: &str, value: Option<&str>| hostcalls::set_map_value(MapType::HttpResponseHeaders, name, value);
+        let mut done = set(":status", Some("503")).and(set("content-length", None));
+        for (name, value) in &response.headers {
+            done = done.and(set(name, Some(value)));
+        }
+        match done {
+            Ok(()) => self.replacement = Some(response.body),
+            Err(_) => log::warn!("an answer could not be replaced"),
+        }
+    }
+}
+
+impl Context for RequestContext {
+    fn on_done(&mut self) -> bool {
+        if let Some(worker) = self.worker.as_ref().filter(|_| self.is_scim) {
+            worker.borrow_mut().gone(self.context, host::now());
+        }
+        true
+    }
+}
+
+impl HttpContext for RequestContext {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let Some(worker) = &self.worker else {
+            host::answer(&worker::no_origin());
+            return Action::Pause;
+        };
+        if !is_scim() {
+            return Action::Continue;
+        }
+        self.is_scim = true;
+        let verdict = worker.borrow_mut().arrive(self.context, request(), host::entropy(), host::now());
+        self.wake_root(worker);
+        match verdict {
+            Verdict::Pass | Verdict::Forward => Action::Continue,
+            Verdict::Hold => Action::Pause,
+            Verdict::Answer(response) => {
+                host::answer(&response);
+                Action::Pause
+            }
+        }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, _: bool) -> Action {
+        let Some(worker) = self.worker.as_ref().filter(|_| self.is_scim) else { return Action::Continue };
+        let (held, limit) = (worker.borrow().is_held(self.context), worker.borrow().body_limit());
+        // While a request is held Envoy collects its body, and tells the size of all of it.
+        self.received = if held { size } else { self.received.saturating_add(size) };
+        if self.received > limit {
+            worker.borrow_mut().gone(self.context, host::now());
+            host::answer(&worker::too_large().response());
+            return Action::Pause;
+        }
+        if held { Action::Pause } else { Action::Continue }
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        let Some(worker) = self.worker.as_ref().filter(|_| self.is_scim) else { return Action::Continue };
+        if !worker.borrow().is_forwarded(self.context) {
+            return Action::Continue;
+        }
+        let version = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, VERSION_HEADER).ok().flatten();
+        if version.is_some() && hostcalls::remove_map_value(MapType::HttpResponseHeaders, VERSION_HEADER).is_err() {
+            log::warn!("a header could not be removed");
+        }
+        let version = version.and_then(|version| std::str::from_utf8(&version).ok()?.parse().ok());
+        worker.borrow_mut().answered(self.context, version, host::now());
+        if is_local_failure() {
+            self.replace_answer();
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if !end_of_stream && self.replacement.is_some() {
+            return Action::Pause;
+        }
+        if let Some(body) = self.replacement.take() {
+            self.set_http_response_body(0, size, &body);
+        }
+        Action::Continue
+    }
+}
+
+/// Whether the path is one of a connection's SCIM service.
+fn is_scim() -> bool {
+    let path = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, ":path").ok().flatten();
+    path.is_some_and(|path| std::str::from_utf8(&path).is_ok_and(|path| scim::connection_of(path).is_some()))
+}
+
+/// The request's head. Only getters of bytes are used: a value that is not UTF-8 would trap in the others.
+fn request() -> Request {
+    let mut request = Request { source: source(), ..Request::default() };
+    for (name, value) in hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default() {
+        match name.as_str() {
+            ":method" => request.method = String::from_utf8(value).unwrap_or_default(),
+            ":path" => request.target = String::from_utf8(value).unwrap_or_default(),
+            // The origin knows it by this name, and must make the same locations of it.
+            ":authority" => request.headers.push(("host".to_owned(), value)),
+            name if name.starts_with(':') => {}
+            _ => request.headers.push((name, value)),
+        }
+    }
+    request
+}
+
+/// Address of the client, as Envoy determined it.
+fn source() -> Option<std::net::IpAddr> {
+    let address = hostcalls::get_property(vec!["source", "address"]).ok().flatten()?;
+    let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
+    Some(address.ip())
+}
+
+/// Whether Envoy made this answer itself because the origin gave none.
+fn is_local_failure() -> bool {
+    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
+    let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
+    status.is_some_and(|status| status.starts_with(b"5")) && details.is_some_and(|details| details != b"via_upstream")
+}

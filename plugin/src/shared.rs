@@ -1,0 +1,232 @@
+//! What all workers of one Envoy know together: heads and pages in shared data.
+//!
+//! Envoy's shared data can neither delete nor list keys, so there is a fixed number of *slots*, found by hash, and
+//! what a slot holds says whose it is. Only what the origin confirmed is written: no request can create a key.
+//!
+//! A head's slot also carries what makes a cached head unfit to serve:
+//!
+//! - the *floor*: the version of the latest acknowledged write, below which no later read may go;
+//! - the *barrier*: the time of the latest write's answer. A check of the head that began before it proves nothing,
+//!   even if the floor was lost because another directory took the slot in between. So barriers outlive directories.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use scim_engine::store::{DirectoryId, Head, Page, PageCache, PageId, PageSource};
+
+/// The map every worker shares: linearizable per key.
+pub trait Shared {
+    /// A value and its generation; the generation is never 0.
+    fn get(&self, key: &str) -> Option<(Vec<u8>, u32)>;
+
+    /// Writes a value if the key's generation is the expected one (`None`: if the key does not exist). Answers
+    /// whether it did.
+    fn set(&self, key: &str, value: &[u8], expected: Option<u32>) -> bool;
+}
+
+/// What is known of a directory.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The latest head seen.
+    pub head: Option<Arc<Head>>,
+    /// When the check began that confirmed it, in microseconds.
+    pub checked: u64,
+    /// Checks that began before this prove nothing.
+    pub barrier: u64,
+    /// No read may show a lower version.
+    pub floor: u64,
+}
+
+impl Known {
+    /// The head, if it may answer a request at `now` without asking the origin.
+    pub fn fresh(&self, now: u64, max_staleness: u64) -> Option<&Arc<Head>> {
+        let current = self.checked > self.barrier && now.saturating_sub(self.checked) <= max_staleness;
+        self.at_least_floor().filter(|_| current)
+    }
+
+    /// The head, if it shows every acknowledged write.
+    pub fn at_least_floor(&self) -> Option<&Arc<Head>> {
+        self.head.as_ref().filter(|head| head.version() >= self.floor)
+    }
+}
+
+/// Heads in shared data, and those this worker has decoded.
+pub struct Heads<S> {
+    shared: Rc<S>,
+    slots: u32,
+    decoded: HashMap<u32, (u32, Rc<Slot>)>,
+}
+
+/// One slot; its layout in shared data is: byte 1 (format), then little-endian checked, barrier and floor of 8 bytes
+/// each, byte length of the directory's name, the name, and the head's bytes (none: no head).
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    directory: Option<DirectoryId>,
+    known: Known,
+}
+
+const FORMAT: u8 = 1;
+
+/// Lost races after which an update gives up; each means that another worker's update went through.
+const ATTEMPTS: usize = 1000;
+
+impl<S: Shared> Heads<S> {
+    /// Heads in that many slots.
+    pub fn new(shared: Rc<S>, slots: u32) -> Self {
+        Self { shared, slots, decoded: HashMap::new() }
+    }
+
+    /// What is known of a directory; nothing but a barrier if another one has its slot.
+    pub fn get(&mut self, directory: &DirectoryId) -> Known {
+        let index = self.index(directory);
+        let (_, slot) = self.read(index);
+        slot.of(directory).known
+    }
+
+    /// The origin confirmed a head by a check that began at `started`.
+    pub fn confirm(&mut self, directory: &DirectoryId, head: &Arc<Head>, started: u64) {
+        self.update(directory, |known| {
+            if started > known.checked {
+                known.head = Some(Arc::clone(head));
+                known.checked = started;
+            }
+        });
+    }
+
+    /// The origin said that the directory does not exist. Nothing is written unless a slot says otherwise.
+    pub fn absent(&mut self, directory: &DirectoryId, now: u64) {
+        if self.get(directory).head.is_some() {
+            self.update(directory, |known| *known = Known { barrier: known.barrier.max(now), ..Known::default() });
+        }
+    }
+
+    /// A write was answered at `now`, with the version it made if it says so: no earlier check counts any more.
+    pub fn wrote(&mut self, directory: &DirectoryId, version: Option<u64>, now: u64) {
+        self.update(directory, |known| {
+            known.barrier = known.barrier.max(now);
+            known.floor = known.floor.max(version.unwrap_or(0));
+        });
+    }
+
+    fn update(&mut self, directory: &DirectoryId, change: impl Fn(&mut Known)) {
+        let index = self.index(directory);
+        for _ in 0..ATTEMPTS {
+            let (generation, slot) = self.read(index);
+            let mut slot = slot.of(directory);
+            change(&mut slot.known);
+            if self.shared.set(&key(index), &slot.encode(), generation) {
+                return;
+            }
+        }
+        log::error!("a head slot could not be updated");
+    }
+
+    fn read(&mut self, index: u32) -> (Option<u32>, Rc<Slot>) {
+        let Some((value, generation)) = self.shared.get(&key(index)) else { return (None, Rc::default()) };
+        if let Some((_, slot)) = self.decoded.get(&index).filter(|(decoded, _)| *decoded == generation) {
+            return (Some(generation), Rc::clone(slot));
+        }
+        let slot = Rc::new(Slot::decode(&value).unwrap_or_default());
+        self.decoded.insert(index, (generation, Rc::clone(&slot)));
+        (Some(generation), slot)
+    }
+
+    fn index(&self, directory: &DirectoryId) -> u32 {
+        slot_of(directory.as_str().as_bytes(), self.slots)
+    }
+}
+
+fn key(index: u32) -> String {
+    format!("head-{index}")
+}
+
+impl Slot {
+    /// This slot, or the one to put in its place for another directory.
+    fn of(&self, directory: &DirectoryId) -> Self {
+        let known = if self.directory.as_ref() == Some(directory) {
+            self.known.clone()
+        } else {
+            Known { barrier: self.known.barrier, ..Known::default() }
+        };
+        Self { directory: Some(directory.clone()), known }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let name = self.directory.as_ref().map_or("", DirectoryId::as_str);
+        let head = self.known.head.as_ref().map_or(&[][..], |head| head.bytes());
+        let mut value = Vec::with_capacity(26 + name.len() + head.len());
+        value.push(FORMAT);
+        for number in [self.known.checked, self.known.barrier, self.known.floor] {
+            value.extend_from_slice(&number.to_le_bytes());
+        }
+        value.push(u8::try_from(name.len()).unwrap_or(0));
+        value.extend_from_slice(name.as_bytes());
+        value.extend_from_slice(head);
+        value
+    }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let rest = value.strip_prefix(&[FORMAT])?;
+        let (checked, rest) = rest.split_first_chunk()?;
+        let (barrier, rest) = rest.split_first_chunk()?;
+        let (floor, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first()?;
+        let (name, head) = rest.split_at_checked(usize::from(*length))?;
+        let head = if head.is_empty() { None } else { Some(Arc::new(Head::decode(head.into()).ok()?)) };
+        let known = Known {
+            head,
+            checked: u64::from_le_bytes(*checked),
+            barrier: u64::from_le_bytes(*barrier),
+            floor: u64::from_le_bytes(*floor),
+        };
+        Some(Self { directory: DirectoryId::new(std::str::from_utf8(name).ok()?), known })
+    }
+}
+
+/// Pages in shared data, and those this worker has decoded.
+pub struct Pages<S> {
+    shared: Rc<S>,
+    slots: u32,
+    decoded: PageCache,
+}
+
+impl<S: Shared> Pages<S> {
+    /// Pages in that many slots, and at most so many bytes of them decoded.
+    pub fn new(shared: Rc<S>, slots: u32, worker_bytes: usize) -> Self {
+        Self { shared, slots, decoded: PageCache::new(worker_bytes) }
+    }
+
+    /// Keeps a page the origin sent; answers whether it is one.
+    pub fn keep(&self, bytes: &[u8]) -> bool {
+        let Ok(page) = Page::decode(bytes.into()) else { return false };
+        let key = self.key(page.id());
+        let generation = self.shared.get(&key).map(|(_, generation)| generation);
+        // A lost race means that another worker put a page there: any page is a good one.
+        self.shared.set(&key, bytes, generation);
+        self.decoded.insert(Arc::new(page));
+        true
+    }
+
+    fn key(&self, id: &PageId) -> String {
+        format!("page-{}", slot_of(&id.0, self.slots))
+    }
+}
+
+impl<S: Shared> PageSource for Pages<S> {
+    fn page(&self, id: &PageId) -> Option<Arc<Page>> {
+        if let Some(page) = self.decoded.page(id) {
+            return Some(page);
+        }
+        let (bytes, _) = self.shared.get(&self.key(id))?;
+        let page = Arc::new(Page::decode(bytes.into()).ok().filter(|page| page.id() == id)?);
+        self.decoded.insert(Arc::clone(&page));
+        Some(page)
+    }
+}
+
+/// The slot of a name: FNV-1a, the same in every build, for slots outlive a filter's update.
+fn slot_of(name: &[u8], slots: u32) -> u32 {
+    let hash = name.iter().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    hash.checked_rem(slots).unwrap_or(0)
+}

@@ -1,0 +1,511 @@
+//! What one worker decides about each request, with no call to Envoy: requests and replies in, verdicts out.
+//!
+//! A SCIM request goes through these steps, and starts over from the first whenever something it waited for arrives:
+//!
+//! 1. a *current* head of its directory: a fresh one at hand, else one check with the origin;
+//! 2. [`admit`](scim::admit): authentication and authorisation from the head alone. A token the cached head does not
+//!    know is worth one more check, for it may be new;
+//! 3. a write goes to the origin; a read is answered from pages at hand, after at most one fetch. If that is not
+//!    enough, the origin answers while the cache goes on filling, so that the edge is never slower than no edge.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use scim_engine::edge::{self, Item};
+use scim_engine::env::{Env, Timestamp};
+use scim_engine::error::{Kind, ScimError};
+use scim_engine::http::{Request, Response};
+use scim_engine::scim::{self, Access};
+use scim_engine::store::{DirectoryId, Fault, Head, Need, PageId, View};
+
+use crate::bucket::Bucket;
+use crate::config::Config;
+use crate::origin::{Ask, Call, Calls, Context, Flight, Open, Reply};
+use crate::shared::{Heads, Known, Pages, Shared};
+
+/// Header of an origin's answer with the version its commit made.
+pub const VERSION_HEADER: &str = "x-scim-version";
+
+/// After a call that failed, this worker does not ask again for so long, in microseconds.
+const DOWN: u64 = 1_000_000;
+
+/// Directories remembered as absent, at most.
+const MAX_ABSENT: usize = 1024;
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not SCIM: leave it alone.
+    Pass,
+    /// It waits for the origin; a later verdict follows.
+    Hold,
+    /// The origin answers it, by Envoy's own routing.
+    Forward,
+    /// This is the answer.
+    Answer(Response),
+}
+
+/// One worker: its view of the shared caches, its calls and its requests.
+pub struct Worker<S> {
+    config: Rc<Config>,
+    heads: Heads<S>,
+    pages: Pages<S>,
+    calls: Calls,
+    tickets: HashMap<Context, Ticket>,
+    absent: HashMap<DirectoryId, u64>,
+    lookups: Bucket,
+    rechecks: Bucket,
+    down_until: u64,
+}
+
+/// A SCIM request that is not finished.
+struct Ticket {
+    directory: DirectoryId,
+    request: Request,
+    arrived: u64,
+    seed: [u8; 32],
+    /// What its own check of the head said.
+    checked: Option<Check>,
+    /// Whether it has fetched pages already.
+    fetched: bool,
+    /// Whether a call it waited for failed.
+    unreachable: bool,
+    /// Calls it waits for.
+    outstanding: usize,
+    /// Whether the origin has it now.
+    forwarded: bool,
+    /// Whether it may change the directory.
+    write: bool,
+}
+
+/// What a check of a head said.
+#[derive(Clone)]
+enum Check {
+    Found(Arc<Head>),
+    Absent,
+    Failed,
+}
+
+/// A head to answer from: `None` for a directory that does not exist.
+struct Current {
+    head: Option<Arc<Head>>,
+    /// Microseconds since the origin last confirmed it, when that is longer ago than it should be.
+    stale: Option<u64>,
+}
+
+/// A step's answer or its verdict, if the step ended early.
+type Step<T> = Result<T, Verdict>;
+
+impl<S: Shared> Worker<S> {
+    /// A worker with empty caches of its own over the shared ones.
+    pub fn new(config: Rc<Config>, shared: Rc<S>) -> Self {
+        Self {
+            heads: Heads::new(Rc::clone(&shared), config.slots.heads),
+            pages: Pages::new(shared, config.slots.pages, config.slots.worker_bytes),
+            calls: Calls::default(),
+            tickets: HashMap::new(),
+            absent: HashMap::new(),
+            lookups: Bucket::new(config.bounds.lookups),
+            rechecks: Bucket::new(config.bounds.rechecks),
+            down_until: 0,
+            config,
+        }
+    }
+
+    /// Puts another configuration in force; requests and calls under way go on.
+    pub fn configure(&mut self, config: Rc<Config>, shared: Rc<S>) {
+        let calls = std::mem::take(&mut self.calls);
+        let tickets = std::mem::take(&mut self.tickets);
+        *self = Self { calls, tickets, ..Self::new(config, shared) };
+    }
+
+    /// Bytes a request body may have.
+    pub fn body_limit(&self) -> usize {
+        self.config.engine.limits.body
+    }
+
+    /// A request's head arrived at `now`; `seed` is fresh entropy.
+    pub fn arrive(&mut self, context: Context, request: Request, seed: [u8; 32], now: u64) -> Verdict {
+        let Some(directory) = scim::connection_of(&request.target) else { return Verdict::Pass };
+        let mut ticket = Ticket {
+            directory,
+            request,
+            arrived: now,
+            seed,
+            checked: None,
+            fetched: false,
+            unreachable: false,
+            outstanding: 0,
+            forwarded: false,
+            write: false,
+        };
+        if !has_one_bearer(&ticket.request) {
+            // What a directory that does not exist answers is what this one must answer.
+            ticket.checked = Some(Check::Absent);
+        } else if declared_length(&ticket.request) > self.config.engine.limits.body as u64 {
+            return Verdict::Answer(too_large().response());
+        }
+        self.settle(context, ticket, now)
+    }
+
+    /// The next call to send; the caller says [`sent`](Self::sent) or [`land`](Self::land)s it as failed.
+    pub fn next_call(&mut self) -> Option<Call> {
+        self.calls.next(&self.config.origin)
+    }
+
+    /// Whether calls wait to be sent.
+    pub fn has_calls(&self) -> bool {
+        self.calls.queued()
+    }
+
+    /// A call went out under that token.
+    pub fn sent(&mut self, flight: Flight, token: u32) {
+        self.calls.sent(flight, token);
+    }
+
+    /// The call of that token.
+    pub fn flight(&mut self, token: u32) -> Option<Flight> {
+        self.calls.by_token(token)
+    }
+
+    /// A call ended: verdicts for those who waited for it.
+    pub fn land(&mut self, flight: Flight, reply: Reply, now: u64) -> Vec<(Context, Verdict)> {
+        let Some(Open { ask, started, waiters }) = self.calls.close(flight) else { return Vec::new() };
+        let landed = match ask {
+            Ask::Head(directory, known) => Landed::Head(self.head_landed(&directory, known, started, &reply, now)),
+            Ask::Pages(directory, ids) => Landed::Pages(self.pages_landed(&directory, &ids, &reply, now)),
+        };
+        let mut verdicts = Vec::new();
+        for context in waiters {
+            let Some(mut ticket) = self.tickets.remove(&context) else { continue };
+            ticket.outstanding = ticket.outstanding.saturating_sub(1);
+            match &landed {
+                Landed::Head(check) => ticket.checked = Some(check.clone()),
+                Landed::Pages(arrived) => ticket.unreachable |= !arrived,
+            }
+            if ticket.outstanding > 0 {
+                self.tickets.insert(context, ticket);
+                continue;
+            }
+            match self.settle(context, ticket, now) {
+                Verdict::Hold => {}
+                verdict => verdicts.push((context, verdict)),
+            }
+        }
+        verdicts
+    }
+
+    /// The head of the origin's answer to a forwarded request went by: `version` is its [`VERSION_HEADER`].
+    pub fn answered(&mut self, context: Context, version: Option<u64>, now: u64) {
+        let Some(ticket) = self.tickets.remove(&context) else { return };
+        if ticket.write || version.is_some() {
+            self.heads.wrote(&ticket.directory, version, now);
+        }
+    }
+
+    /// Whether the origin has this request now.
+    pub fn is_forwarded(&self, context: Context) -> bool {
+        self.tickets.get(&context).is_some_and(|ticket| ticket.forwarded)
+    }
+
+    /// Whether this request waits for a verdict.
+    pub fn is_held(&self, context: Context) -> bool {
+        self.tickets.get(&context).is_some_and(|ticket| !ticket.forwarded)
+    }
+
+    /// A stream ended. A write whose answer never came may still have been done.
+    pub fn gone(&mut self, context: Context, now: u64) {
+        let Some(ticket) = self.tickets.remove(&context) else { return };
+        if ticket.forwarded && ticket.write {
+            self.heads.wrote(&ticket.directory, None, now);
+        }
+        self.calls.leave(context);
+    }
+
+    fn head_landed(
+        &mut self,
+        directory: &DirectoryId,
+        known: Option<Arc<Head>>,
+        started: u64,
+        reply: &Reply,
+        now: u64,
+    ) -> Check {
+        let check = match (reply, known) {
+            (Reply::Answer { status: 200, body }, _) => self.head_in(body).map_or(Check::Failed, Check::Found),
+            (Reply::Answer { status: 304, .. }, Some(known)) => Check::Found(known),
+            (Reply::Answer { status: 404, .. }, _) => Check::Absent,
+            (Reply::Answer { status: 401 | 403, .. }, _) => {
+                log::error!("the origin refuses this edge's credential");
+                Check::Failed
+            }
+            (Reply::Answer { .. } | Reply::Failed, _) => Check::Failed,
+        };
+        match &check {
+            Check::Found(head) => self.heads.confirm(directory, head, started),
+            Check::Absent => self.remember_absent(directory, now),
+            Check::Failed => self.down_until = now + DOWN,
+        }
+        check
+    }
+
+    /// The head in a frame; the pages it brings along are kept.
+    fn head_in(&mut self, frame: &[u8]) -> Option<Arc<Head>> {
+        let mut found = None;
+        for item in edge::decode(frame)? {
+            match item {
+                Item::Head(bytes) => found = Some(Arc::new(Head::decode(bytes.into()).ok()?)),
+                Item::Page(bytes) => self.pages.keep(bytes).then_some(())?,
+                Item::Missing(_) => {}
+            }
+        }
+        found
+    }
+
+    /// Whether the origin's answer could be used.
+    fn pages_landed(&mut self, directory: &DirectoryId, ids: &[PageId], reply: &Reply, now: u64) -> bool {
+        let items = match reply {
+            Reply::Answer { status: 200, body } => edge::decode(body),
+            Reply::Answer { .. } | Reply::Failed => None,
+        };
+        let Some(items) = items else {
+            log::warn!("{} pages of a directory could not be fetched", ids.len());
+            self.down_until = now + DOWN;
+            return false;
+        };
+        for item in items {
+            match item {
+                Item::Page(bytes) => {
+                    self.pages.keep(bytes);
+                }
+                // A commit replaced it: the head that named it is out of date.
+                Item::Missing(_) => self.heads.wrote(directory, None, now),
+                Item::Head(_) => {}
+            }
+        }
+        true
+    }
+
+    fn remember_absent(&mut self, directory: &DirectoryId, now: u64) {
+        self.heads.absent(directory, now);
+        if self.absent.len() >= MAX_ABSENT {
+            self.absent.clear();
+        }
+        self.absent.insert(directory.clone(), now);
+    }
+
+    /// Runs a request as far as it goes, and keeps it if it is not finished.
+    fn settle(&mut self, context: Context, mut ticket: Ticket, now: u64) -> Verdict {
+        let verdict = match self.advance(context, &mut ticket, now) {
+            Ok(response) => Verdict::Answer(response),
+            Err(verdict) => verdict,
+        };
+        match verdict {
+            Verdict::Hold => {
+                self.tickets.insert(context, ticket);
+            }
+            Verdict::Forward => {
+                ticket.forwarded = true;
+                self.tickets.insert(context, ticket);
+            }
+            Verdict::Pass | Verdict::Answer(_) => {}
+        }
+        verdict
+    }
+
+    fn advance(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Step<Response> {
+        let current = self.current(context, ticket, now)?;
+        let access = self.admitted(context, ticket, &current, now)?;
+        ticket.write = access == Access::Write;
+        let reachable = current.stale.is_none() && !ticket.unreachable;
+        if ticket.write || !matches!(ticket.request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+            return Err(if reachable { Verdict::Forward } else { unavailable() });
+        }
+        match self.read(ticket, &current) {
+            Ok(response) => Ok(mark(response, current.stale)),
+            Err(Fault::Need(need)) if reachable => Err(self.fetch(context, ticket, need, now)),
+            Err(Fault::Need(_)) => Err(unavailable()),
+            Err(Fault::Refused(response)) => Ok(mark(response, current.stale)),
+            Err(Fault::Damaged(what)) => {
+                log::error!("{what}");
+                Err(Verdict::Forward)
+            }
+        }
+    }
+
+    /// Step 1: a head to answer from.
+    fn current(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Step<Current> {
+        let known = match &ticket.checked {
+            Some(Check::Absent) => return Ok(Current { head: None, stale: None }),
+            _ => self.heads.get(&ticket.directory),
+        };
+        match &ticket.checked {
+            // An origin that reads from a replica may be behind the write it has acknowledged itself.
+            Some(Check::Found(head)) if head.version() < known.floor => Err(Verdict::Forward),
+            Some(Check::Found(head)) => Ok(Current { head: Some(Arc::clone(head)), stale: None }),
+            Some(Check::Failed) => self.within_grace(&known, now),
+            Some(Check::Absent) | None => match known.fresh(now, self.config.max_staleness) {
+                Some(head) => Ok(Current { head: Some(Arc::clone(head)), stale: None }),
+                None => self.look_up(context, ticket, &known, now),
+            },
+        }
+    }
+
+    fn look_up(&mut self, context: Context, ticket: &mut Ticket, known: &Known, now: u64) -> Step<Current> {
+        let staleness = self.config.max_staleness;
+        if self.absent.get(&ticket.directory).is_some_and(|at| now.saturating_sub(*at) < staleness) {
+            return Ok(Current { head: None, stale: None });
+        }
+        if now < self.down_until {
+            return self.within_grace(known, now);
+        }
+        let oldest = known.barrier.max(now.saturating_sub(staleness));
+        if self.calls.join_head(&ticket.directory, oldest, context) {
+            ticket.outstanding += 1;
+            return Err(Verdict::Hold);
+        }
+        if known.head.is_none() && !self.lookups.take(now) {
+            return Err(unavailable());
+        }
+        self.check(context, ticket, known, now)
+    }
+
+    /// Asks the origin for the head.
+    fn check(&mut self, context: Context, ticket: &mut Ticket, known: &Known, now: u64) -> Step<Current> {
+        if self.calls.in_flight() >= self.config.bounds.in_flight {
+            return self.within_grace(known, now);
+        }
+        self.calls.ask(Ask::Head(ticket.directory.clone(), known.head.clone()), now, Some(context));
+        ticket.outstanding += 1;
+        Err(Verdict::Hold)
+    }
+
+    /// The origin does not answer: what was known is served for a while, if it shows every acknowledged write.
+    fn within_grace(&self, known: &Known, now: u64) -> Step<Current> {
+        let age = now.saturating_sub(known.checked);
+        match known.at_least_floor() {
+            Some(head) if age <= self.config.grace => Ok(Current { head: Some(Arc::clone(head)), stale: Some(age) }),
+            _ => Err(unavailable()),
+        }
+    }
+
+    /// Step 2: whether the request may go on.
+    fn admitted(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Step<Access> {
+        let result = self.step(ticket, current, scim::admit);
+        match result {
+            Ok(access) => Ok(access),
+            Err(Fault::Refused(response)) => {
+                let known = current.head.is_some() && current.stale.is_none() && ticket.checked.is_none();
+                if response.status == 401 && known && self.rechecks.take(now) {
+                    return Err(self.recheck(context, ticket, now, response));
+                }
+                Err(Verdict::Answer(mark(response, current.stale)))
+            }
+            Err(Fault::Need(_)) => Err(Verdict::Forward),
+            Err(Fault::Damaged(what)) => {
+                log::error!("{what}");
+                Err(unavailable())
+            }
+        }
+    }
+
+    /// A token that the cached head does not know may have been made since.
+    fn recheck(&mut self, context: Context, ticket: &mut Ticket, now: u64, refusal: Response) -> Verdict {
+        if self.calls.join_head(&ticket.directory, ticket.arrived, context) {
+            ticket.outstanding += 1;
+            return Verdict::Hold;
+        }
+        if now < self.down_until {
+            return Verdict::Answer(refusal);
+        }
+        let known = self.heads.get(&ticket.directory);
+        match self.check(context, ticket, &known, now) {
+            Err(Verdict::Hold) => Verdict::Hold,
+            _ => Verdict::Answer(refusal),
+        }
+    }
+
+    /// Step 3: a read.
+    fn read(&self, ticket: &Ticket, current: &Current) -> Result<Response, Fault> {
+        let outcome = self.step(ticket, current, scim::handle)?;
+        if outcome.commits.is_empty() {
+            return Ok(outcome.response);
+        }
+        Err(Fault::Damaged("a read wanted to change its directory".to_owned()))
+    }
+
+    fn step<T>(
+        &self,
+        ticket: &Ticket,
+        current: &Current,
+        handler: impl FnOnce(&Request, &View<'_>, &Env<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let heads = HashMap::from([(ticket.directory.clone(), current.head.clone())]);
+        let view = View { heads, pages: &self.pages };
+        let env = Env::new(Timestamp(ticket.arrived / 1000), ticket.seed, 0, &self.config.engine);
+        handler(&ticket.request, &view, &env)
+    }
+
+    /// Fetches pages: for this request the first time, for the cache after that.
+    fn fetch(&mut self, context: Context, ticket: &mut Ticket, need: Need, now: u64) -> Verdict {
+        let mut ids: Vec<PageId> = need.pages.into_iter().map(|(_, id)| id).collect();
+        let room = self.calls.in_flight() < self.config.bounds.in_flight;
+        if !need.heads.is_empty() || ids.len() > edge::MAX_PAGES || !room {
+            return Verdict::Forward;
+        }
+        let waiter = (!ticket.fetched).then_some(context);
+        let mut calls = self.calls.join_pages(&mut ids, waiter);
+        if !ids.is_empty() {
+            self.calls.ask(Ask::Pages(ticket.directory.clone(), ids), now, waiter);
+            calls += 1;
+        }
+        if waiter.is_none() {
+            return Verdict::Forward;
+        }
+        ticket.outstanding += calls;
+        ticket.fetched = true;
+        Verdict::Hold
+    }
+}
+
+enum Landed {
+    Head(Check),
+    /// Whether the call succeeded.
+    Pages(bool),
+}
+
+/// Whether a request presents exactly one bearer token. What has none is refused without asking anybody.
+fn has_one_bearer(request: &Request) -> bool {
+    let mut values = request.header_values("authorization");
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let scheme = value.get(..7).unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"bearer ") && (8..=512).contains(&value.len()) && value.is_ascii()
+}
+
+fn declared_length(request: &Request) -> u64 {
+    request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
+}
+
+/// The answer to a body over the limit.
+pub fn too_large() -> ScimError {
+    ScimError::new(Kind::TooLarge, "the body is larger than this server takes")
+}
+
+/// The answer while the origin is needed and does not answer.
+pub fn no_origin() -> Response {
+    ScimError::new(Kind::Unavailable, "the directory can not be reached now: nothing was changed, try again").response()
+}
+
+fn unavailable() -> Verdict {
+    Verdict::Answer(no_origin())
+}
+
+/// Says how old an answer is that could not be confirmed in time (RFC 9111 section 5.1; warning code 110 of RFC 7234).
+fn mark(response: Response, stale: Option<u64>) -> Response {
+    match stale {
+        Some(age) => response
+            .with("age", age.div_ceil(1_000_000).to_string())
+            .with("warning", "110 - \"the origin does not answer: this is the last confirmed state\""),
+        None => response,
+    }
+}
