@@ -45,8 +45,8 @@ pub fn apply(
         MemberChange::Add(members) => add(txn, group, members),
         MemberChange::Remove(ids) => remove(txn, group, ids),
         MemberChange::RemoveMatching(filter) => {
-            let ids = matching(txn, group, &filter, of, limits)?.iter().filter_map(id_of).collect();
-            remove(txn, group, ids)
+            let found = matching(txn, group, &filter, of, limits)?;
+            remove(txn, group, found.iter().filter_map(id_of).collect())
         }
         MemberChange::Update(filter, change) => update(txn, group, &filter, &change, of, limits),
         MemberChange::Replace(members) => replace(txn, group, members, limits),
@@ -118,9 +118,6 @@ fn update(
     limits: &Limits,
 ) -> Result<bool, Fault> {
     let found = matching(txn, group, filter, of, limits)?;
-    if found.is_empty() {
-        return Err(ScimError::new(Wrong::NoTarget, "no member meets the filter").into());
-    }
     let mut changed = false;
     for member in found {
         let mut new = member.clone();
@@ -134,6 +131,7 @@ fn update(
     Ok(changed)
 }
 
+/// The members that meet a filter: at least one (RFC 7644 section 3.5.2, `noTarget`).
 fn matching(
     txn: &Txn<'_>,
     group: &str,
@@ -142,9 +140,12 @@ fn matching(
     limits: &Limits,
 ) -> Result<Vec<Member>, Fault> {
     let Some(attribute) = members_attribute(of) else { return Ok(Vec::new()) };
-    let members = of_group(txn, group, limits)?;
-    let meets = |member: &Member| filter.matches_element(attribute, &Value::Object(member.clone()));
-    Ok(members.into_iter().filter(meets).collect())
+    let mut members = of_group(txn, group, limits)?;
+    members.retain(|member| filter.matches_element(attribute, &Value::Object(member.clone())));
+    if members.is_empty() {
+        return Err(ScimError::new(Wrong::NoTarget, "no member meets the filter").into());
+    }
+    Ok(members)
 }
 
 fn members_attribute(of: &ResourceType) -> Option<&Attribute> {

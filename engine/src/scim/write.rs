@@ -55,6 +55,7 @@ impl Writer<'_, '_> {
         let old = self.current(kind, id, conditions)?;
         let Accepted { resource: mut new, .. } = resource::accept(self.of(kind), body, self.strict)?;
         let listed = take_members(&mut new);
+        resource::retain_immutable(self.of(kind), &content(&old), &mut new)?;
         self.check(kind, &new)?;
         // A body without `active` says nothing about it: it must neither bring a leaver back nor shut anybody out.
         if let (Kind::User, Some(active)) = (kind, old.get("active")) {
