@@ -121,7 +121,7 @@ pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
         ("pages", _) => not_allowed("POST"),
         _ => return Err(not_found().into()),
     };
-    Ok(Outcome { response, commits: Vec::new() })
+    Ok(Outcome { response, ..Outcome::default() })
 }
 
 /// Compares digests, so that neither the length of the secret nor where a guess goes wrong shows in the time.

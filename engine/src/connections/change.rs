@@ -58,7 +58,7 @@ pub fn change<'v>(
     Registry::with_extensions(&record.user_extensions, &record.group_extensions)
         .map_err(|error| ApiError::invalid("settings", &error.detail))?;
     let commits = environment.commit(env)?.into_iter().chain(connection.commit(env)?).collect();
-    Ok(Outcome { response: Response::empty(204), commits })
+    Ok(Outcome { response: Response::empty(204), commits, ..Outcome::default() })
 }
 
 /// A list of schemas (RFC 7643 section 7) that may be absent.

@@ -78,7 +78,7 @@ pub fn create<'v>(
         "provisioningUrl": provisioning_url(&id, request, env),
     });
     let commits = head.into_iter().chain(environment.commit(env)?).collect();
-    Ok(Outcome { response: Response::json(201, JSON, &response), commits })
+    Ok(Outcome { response: Response::json(201, JSON, &response), commits, ..Outcome::default() })
 }
 
 /// Makes sure that nobody holds the name; an unfinished deletion that still does is finished.
@@ -120,7 +120,7 @@ pub fn release<'v>(
 fn abandon(made: Option<Connection<'_>>, refusal: ApiError, env: &Env<'_>) -> Result<Outcome, Fault> {
     let Some(mut made) = made else { return Err(refusal.into()) };
     made.record.retire(State::Deleting);
-    Ok(Outcome { response: refusal.response(), commits: made.commit(env)?.into_iter().collect() })
+    Ok(Outcome { response: refusal.response(), commits: made.commit(env)?.into_iter().collect(), ..Outcome::default() })
 }
 
 /// The account a new connection belongs to.

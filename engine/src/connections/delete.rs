@@ -40,7 +40,7 @@ pub fn delete<'v>(
     if dry {
         let Counts { users, groups } = connection.counts()?;
         let counts = json!({ "users": users, "groups": groups, "tokens": connection.record.tokens.len() });
-        return Ok(Outcome { response: Response::json(200, JSON, &counts), commits: Vec::new() });
+        return Ok(Outcome { response: Response::json(200, JSON, &counts), ..Outcome::default() });
     }
     // A head that is retired already belongs to a deletion which was cut off; it can still become a thorough one.
     if everything || connection.record.is_live() {
@@ -48,7 +48,7 @@ pub fn delete<'v>(
     }
     environment.remove(id.as_str(), &entry);
     let commits = settle(connection, environment, entry, env)?;
-    Ok(Outcome { response: Response::empty(204), commits })
+    Ok(Outcome { response: Response::empty(204), commits, ..Outcome::default() })
 }
 
 /// `GET /scim2/{id}/residue`: what a deletion left, or for a live connection what it would leave.
@@ -91,7 +91,7 @@ pub fn remove_residue<'v>(
     let mut connection = Connection::open(view, id)?.ok_or_else(|| ApiError::not_found("residue"))?;
     connection.record.retire(State::Deleting);
     let commits = settle(connection, environment, leftover.entry, env)?;
-    Ok(Outcome { response: Response::empty(204), commits })
+    Ok(Outcome { response: Response::empty(204), commits, ..Outcome::default() })
 }
 
 /// The commits of a retired connection: its head, with a first step of the removal, then the environment.
@@ -120,7 +120,7 @@ fn settle<'v>(
 pub fn sweep(_request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
     let mut environment = Environment::open(view)?;
     let Some(id) = environment.settings().removing.first().cloned() else {
-        return Ok(Outcome { response: Response::empty(204), commits: Vec::new() });
+        return Ok(Outcome { response: Response::empty(204), ..Outcome::default() });
     };
     let directory = DirectoryId::new(&id).ok_or_else(|| Fault::Damaged("the queue of removals".into()))?;
     let mut commits = Vec::new();
@@ -134,7 +134,7 @@ pub fn sweep(_request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
         environment.forget(&id);
         commits.extend(environment.commit(env)?);
     }
-    Ok(Outcome { response: Response::empty(202), commits })
+    Ok(Outcome { response: Response::empty(202), commits, ..Outcome::default() })
 }
 
 fn is_dry_run(request: &Request) -> Result<bool, ApiError> {

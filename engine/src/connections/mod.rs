@@ -127,10 +127,10 @@ fn self_service_answer(enabled: bool) -> Response {
 
 /// An answer that changes nothing.
 fn answer(response: Response) -> Outcome {
-    Outcome { response, commits: Vec::new() }
+    Outcome { response, ..Outcome::default() }
 }
 
 /// An answer that changes the environment only.
 fn written(response: Response, environment: Environment<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
-    Ok(Outcome { response, commits: environment.commit(env)?.into_iter().collect() })
+    Ok(Outcome { response, commits: environment.commit(env)?.into_iter().collect(), ..Outcome::default() })
 }

@@ -47,7 +47,7 @@ pub fn create(request: &Request, mut connection: Connection<'_>, env: &Env<'_>) 
     }
     tokens.push(new);
     let commits = connection.commit(env)?.into_iter().collect();
-    Ok(Outcome { response: Response::json(201, JSON, &shown), commits })
+    Ok(Outcome { response: Response::json(201, JSON, &shown), commits, ..Outcome::default() })
 }
 
 /// `DELETE /scim2/{id}/tokens/{tokenId}`: the token is refused from the next request on.
@@ -62,7 +62,7 @@ pub fn delete(id: &str, mut connection: Connection<'_>, env: &Env<'_>) -> Result
         return Err(ApiError::not_found("token").into());
     }
     let commits = connection.commit(env)?.into_iter().collect();
-    Ok(Outcome { response: Response::empty(204), commits })
+    Ok(Outcome { response: Response::empty(204), commits, ..Outcome::default() })
 }
 
 fn describe(token: &Token) -> Value {

@@ -167,7 +167,7 @@ impl Service<'_> {
         let commit = txn.commit(self.env)?;
         let version = commit.as_ref().map_or(0, |commit| commit.version);
         let response = response.with(VERSION_HEADER, version.to_string());
-        Ok(Outcome { response, commits: commit.into_iter().collect() })
+        Ok(Outcome { response, commits: commit.into_iter().collect(), ..Outcome::default() })
     }
 
     /// One resource as the client shall see it.

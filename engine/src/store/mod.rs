@@ -81,6 +81,21 @@ pub struct Outcome {
     pub response: Response,
     /// Commits, in order; each is atomic in its directory.
     pub commits: Vec<Commit>,
+    /// What a log is to know of the request. A host may leave it undone.
+    pub aside: Aside,
+}
+
+/// Work beside the answer, for a request that changes nothing: it is tried once the answer is decided, and neither its
+/// failure nor a race it loses ever changes that answer.
+#[derive(Clone, Debug, Default)]
+pub enum Aside {
+    /// Nothing to do.
+    #[default]
+    Nothing,
+    /// Load these and run the step again, for this work alone.
+    Need(Need),
+    /// Try this commit.
+    Commit(Commit),
 }
 
 /// One atomic change of one directory.

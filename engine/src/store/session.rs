@@ -10,6 +10,8 @@
 //!   can land once only. Whatever stays unknown is answered 503, never 2xx.
 //! - **A lost race is run again** on the fresh head, with new page names. A request with several commits must do the
 //!   rest when it is run again after the first of them have landed.
+//! - **Work aside never shows.** Once a step that changes nothing has decided its answer, its [`Aside`] is tried a few
+//!   times; whatever happens then, that answer is given.
 //! - **A page that is gone** was replaced by a later commit: the head is loaded again and the step starts over.
 //!
 //! # Creating a directory
@@ -26,7 +28,7 @@ mod landing;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{DirectoryId, Fault, Head, Need, Outcome, Page, PageCache, PageId, PageSource, Txn, View};
+use super::{Aside, DirectoryId, Fault, Head, Need, Outcome, Page, PageCache, PageId, PageSource, Txn, View};
 use crate::env::{Config, Env, Timestamp};
 use crate::error::{Kind, ScimError};
 use crate::http::{Request, Response};
@@ -39,6 +41,8 @@ pub type Handler = fn(&Request, &View<'_>, &Env<'_>) -> Result<Outcome, Fault>;
 const ATTEMPTS: u32 = 64;
 /// How often a step may start over because pages were gone.
 const RESTARTS: u32 = 8;
+/// How often a step may be run for its work aside.
+const ASIDE_RUNS: u32 = 6;
 /// Of how many candidates one may create the environment.
 const CANDIDATES: u64 = 20;
 
@@ -129,6 +133,9 @@ pub struct Session {
     pages: HashMap<PageId, Arc<Page>>,
     absent: HashSet<PageId>,
     waiting: Waiting,
+    /// The answer, once it only waits for work aside.
+    decided: Option<Response>,
+    aside_runs: u32,
     incident: Option<String>,
 }
 
@@ -182,6 +189,8 @@ impl Session {
             pages: HashMap::new(),
             absent: HashSet::new(),
             waiting: Waiting::Step,
+            decided: None,
+            aside_runs: 0,
             incident: None,
         }
     }
@@ -219,11 +228,39 @@ impl Session {
         let view = View { heads: self.heads.clone(), pages: &at_hand };
         let env = Env::new(self.now, self.seed, self.attempt, &self.config);
         match (self.handler)(&self.request, &view, &env) {
+            Ok(outcome) if self.decided.is_some() || outcome.commits.is_empty() => self.aside(cache, outcome),
             Ok(outcome) => self.land(cache, outcome),
             Err(Fault::Need(need)) => self.load(cache, need),
-            Err(Fault::Refused(response)) => Turn::Done(response),
+            Err(Fault::Refused(response)) => self.answer(response),
             Err(Fault::Damaged(reason)) => self.broken(&reason),
         }
+    }
+
+    /// Tries the work aside of a step that changes nothing. A step that is run again for it may by now find the
+    /// directory changed and want a commit: the answer is given already, so nothing of that is done.
+    fn aside(&mut self, cache: &PageCache, outcome: Outcome) -> Turn {
+        let Outcome { response, commits, aside } = outcome;
+        let response = self.decided.take().unwrap_or(response);
+        self.aside_runs += 1;
+        if !commits.is_empty() || self.aside_runs > ASIDE_RUNS {
+            return Turn::Done(response);
+        }
+        match aside {
+            Aside::Nothing => Turn::Done(response),
+            Aside::Need(need) => {
+                self.decided = Some(response);
+                self.load(cache, need)
+            }
+            Aside::Commit(commit) => {
+                self.decided = Some(response);
+                self.land(cache, Outcome { commits: vec![commit], ..Outcome::default() })
+            }
+        }
+    }
+
+    /// The end: the answer that was decided before the work aside, else this one.
+    fn answer(&mut self, response: Response) -> Turn {
+        Turn::Done(self.decided.take().unwrap_or(response))
     }
 
     /// Loads what a step needs: heads first, for a page belongs to a head.
@@ -346,13 +383,13 @@ impl Session {
             }
         };
         self.incident = Some(format!("{what}: {detail}"));
-        Turn::Done(ScimError::new(Kind::Unavailable, "the directory can not be reached, try again").response())
+        self.answer(ScimError::new(Kind::Unavailable, "the directory can not be reached, try again").response())
     }
 
     /// 500: what is stored, or this program, is wrong; trying again would not help.
     fn broken(&mut self, reason: &str) -> Turn {
         self.incident = Some(reason.to_owned());
-        Turn::Done(ScimError::new(Kind::Internal, "the directory could not be read").response())
+        self.answer(ScimError::new(Kind::Internal, "the directory could not be read").response())
     }
 }
 

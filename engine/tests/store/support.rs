@@ -90,7 +90,11 @@ fn run_script(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
     if let Some(txn) = txn {
         commits.extend(txn.commit(env)?);
     }
-    Ok(Outcome { response: Response { status: 200, headers: Vec::new(), body: body.into_bytes() }, commits })
+    Ok(Outcome {
+        response: Response { status: 200, headers: Vec::new(), body: body.into_bytes() },
+        commits,
+        ..Outcome::default()
+    })
 }
 
 /// Runs a read or write directly, without a session: loads whatever is needed from `store`.

@@ -157,7 +157,7 @@ fn authenticated(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Ou
     let id = DirectoryId::new(std::str::from_utf8(&request.body).unwrap()).unwrap();
     let record = Txn::open(view, &id)?.and_then(|txn| super::record::Record::from_bytes(txn.record()));
     super::token::authenticate(request, record.as_ref(), env)?;
-    Ok(Outcome { response: Response::empty(200), commits: Vec::new() })
+    Ok(Outcome { response: Response::empty(200), ..Outcome::default() })
 }
 
 fn populated(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
@@ -169,5 +169,9 @@ fn populated(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcom
             txn.put([&b"i"[..], &[kind], &number.to_be_bytes()].concat(), b"somebody".to_vec());
         }
     }
-    Ok(Outcome { response: Response::empty(204), commits: txn.commit(env)?.into_iter().collect() })
+    Ok(Outcome {
+        response: Response::empty(204),
+        commits: txn.commit(env)?.into_iter().collect(),
+        ..Outcome::default()
+    })
 }

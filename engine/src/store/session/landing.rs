@@ -45,7 +45,7 @@ impl Session {
     }
 
     fn next(&mut self, _cache: &PageCache, response: Response, mut rest: VecDeque<Commit>) -> Turn {
-        let Some(commit) = rest.pop_front() else { return Turn::Done(response) };
+        let Some(commit) = rest.pop_front() else { return self.answer(response) };
         let landing = Landing { response, commit, rest, phase: Phase::Storing, tries: 0 };
         if landing.commit.pages.is_empty() {
             return self.install(landing);
@@ -122,7 +122,10 @@ impl Session {
         if self.attempt >= ATTEMPTS {
             return self.unavailable("too many writers", &Reply::Failed(format!("{ATTEMPTS} races lost")));
         }
-        self.heads.clear();
+        // What was decided stands; only the head of the work aside is looked at again.
+        if self.decided.is_none() {
+            self.heads.clear();
+        }
         self.heads.insert(commit.directory.clone(), Some(Arc::new(head)));
         if commit.pages.is_empty() {
             return self.step(cache);
