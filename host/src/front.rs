@@ -49,7 +49,14 @@ pub async fn start(options: FrontOptions) -> anyhow::Result<Front> {
         // The cache wants a path that does not depend on the working directory.
         cache: Some(std::path::absolute(options.data.join("compiled"))?),
         clusters: vec![Cluster::new(CLUSTER, options.origin)],
-        settings: Settings { configuration: configuration.to_string().into_bytes(), ..Settings::default() },
+        settings: Settings {
+            configuration: configuration.to_string().into_bytes(),
+            // The edges' own interface is for edges: nobody reaches it through one.
+            closed: vec!["/edge/".to_owned()],
+            // Above the filter's own limit, whose refusal is SCIM JSON.
+            buffer_limit: 2 << 20,
+            ..Settings::default()
+        },
     };
     let start = tokio::task::spawn_blocking(|| Proxy::start(proxy));
     let proxy = start.await.context("the front ended while it started")??;

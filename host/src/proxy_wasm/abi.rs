@@ -10,6 +10,8 @@ pub enum Status {
     NotFound = 1,
     /// The arguments make no sense, or the thing is not available now.
     BadArgument = 2,
+    /// The value has no form a guest could read.
+    SerializationFailure = 3,
     /// A pointer leaves the guest's memory.
     InvalidMemoryAccess = 6,
     /// The queue holds nothing.

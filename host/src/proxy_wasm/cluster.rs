@@ -1,7 +1,6 @@
 //! Clusters: named addresses with a connection pool per worker and one bound on requests in flight, as in Envoy.
 
 use std::error::Error;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -118,7 +117,7 @@ pub struct HttpCall {
 #[derive(Debug)]
 pub enum Fault {
     /// No connection.
-    Connect(String),
+    Connect,
     /// The connection ended first.
     Reset,
     /// Too many requests in flight.
@@ -129,11 +128,9 @@ impl Fault {
     /// What Envoy answers.
     pub fn reply(&self) -> LocalReply {
         let reason = match self {
-            Fault::Connect(cause) => {
-                format!("remote connection failure, transport failure reason: delayed connect error: {cause}")
-            }
-            Fault::Reset => "connection termination".to_owned(),
-            Fault::Overflow => "overflow".to_owned(),
+            Fault::Connect => "remote connection failure",
+            Fault::Reset => "connection termination",
+            Fault::Overflow => "overflow",
         };
         let text = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
         LocalReply::text(503, text)
@@ -154,7 +151,7 @@ impl Pool {
         let request = self.request(headers, body).ok_or(Fault::Reset)?;
         Counts::count(&self.shared.counts.upstream);
         self.client.request(request).await.map_err(|error| match error.is_connect() {
-            true => Fault::Connect(cause(&error)),
+            true => Fault::Connect,
             false => Fault::Reset,
         })
     }
@@ -175,18 +172,6 @@ impl Pool {
 /// Headers that are instructions to the router, or belong to one connection.
 fn ours(name: &[u8]) -> bool {
     matches!(name, b"host" | b"connection" | b"transfer-encoding" | b"x-envoy-retry-on" | b"x-envoy-max-retries")
-}
-
-fn cause(error: &dyn Error) -> String {
-    let mut source = error.source();
-    while let Some(error) = source {
-        match error.downcast_ref::<io::Error>() {
-            Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => return "Connection refused".to_owned(),
-            Some(error) if error.kind() == io::ErrorKind::TimedOut => return "Connection timed out".to_owned(),
-            _ => source = error.source(),
-        }
-    }
-    "Network is unreachable".to_owned()
 }
 
 /// A body known in full.

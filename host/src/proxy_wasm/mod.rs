@@ -12,6 +12,7 @@ mod cluster;
 mod host;
 mod hostcalls;
 pub mod pairs;
+mod path;
 pub mod shared;
 mod stream;
 mod vm;
@@ -30,6 +31,7 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, InstancePre, Linker, Module};
 pub use self::abi::Level;
 pub use self::cluster::Cluster;
 use self::host::Host;
+use self::pairs::Pairs;
 pub use self::shared::Shared;
 use self::worker::Team;
 
@@ -74,6 +76,8 @@ pub struct Settings {
     pub reload_backoff: Duration,
     /// `per_connection_buffer_limit_bytes`: how much of a body a pause may hold.
     pub buffer_limit: usize,
+    /// Path prefixes that are answered 404 where they would be forwarded, as by a route with a direct response.
+    pub closed: Vec<String>,
     /// Longest silence of a stream before it is answered 504.
     pub stream_idle_timeout: Duration,
     /// Longest wait for the origin's response headers.
@@ -95,10 +99,19 @@ impl Default for Settings {
             allow_on_headers_stop_iteration: true,
             reload_backoff: Duration::from_millis(10),
             buffer_limit: 1 << 20,
+            closed: Vec::new(),
             stream_idle_timeout: Duration::from_secs(15),
             route_timeout: Duration::from_secs(15),
             log: Log::default(),
         }
+    }
+}
+
+impl Settings {
+    /// Whether a request with these headers has a route.
+    fn open(&self, headers: &Pairs) -> bool {
+        let path = headers.get(b":path").unwrap_or_default();
+        path.starts_with(b"/") && !self.closed.iter().any(|prefix| path.starts_with(prefix.as_bytes()))
     }
 }
 

@@ -19,6 +19,7 @@ use super::abi::Side;
 use super::cluster::{Body, response_pairs, whole};
 use super::host::{LocalReply, StreamInfo, StreamState};
 use super::pairs::Pairs;
+use super::path;
 use super::shared::Counts;
 use super::vm::{Flow, Vm};
 use super::worker::Worker;
@@ -51,16 +52,20 @@ pub async fn serve(
     }
 }
 
-/// A request's headers as the filter sees them, or none without an authority.
+/// A request's headers as the filter sees them, or none when Envoy, hardened as for the open internet, refuses them.
 fn request_pairs(parts: &http::request::Parts, peer: SocketAddr, id: &str) -> Option<Pairs> {
     let mut pairs = Pairs::default();
     let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     pairs.add(b":authority", authority.or(host)?);
-    pairs.add(b":path", parts.uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    pairs.add(b":path", path::normalize(path)?.as_bytes());
     pairs.add(b":method", parts.method.as_str().as_bytes());
     pairs.add(b":scheme", b"http");
     for (name, value) in &parts.headers {
+        if name.as_str().contains('_') {
+            return None;
+        }
         pairs.add(name.as_str().as_bytes(), value.as_bytes());
     }
     pairs.retain(|name| !hop_by_hop(name) && name != b"host" && name != b"expect" && !name.starts_with(b"x-envoy-"));
@@ -72,6 +77,7 @@ fn request_pairs(parts: &http::request::Parts, peer: SocketAddr, id: &str) -> Op
         None => address.into_bytes(),
     };
     pairs.replace(b"x-forwarded-for", &chain);
+    pairs.add(b"x-envoy-external-address", peer.ip().to_string().as_bytes());
     Some(pairs)
 }
 
@@ -171,9 +177,10 @@ impl Stream {
     /// The request through the filter, to the origin, and the response back.
     async fn exchange(self: &Rc<Self>, mut source: Source) -> Result<Response<Body>, Ending> {
         let released = self.hold(Side::Request, &mut source).await?;
-        let route = self.worker.clusters.route().ok_or_else(|| Ending::Reply(LocalReply::text(404, Bytes::new())))?;
         let mut headers = self.state.borrow().request.headers.clone();
         let settings = &self.worker.plugin.settings;
+        let route = self.worker.clusters.route().filter(|_| settings.open(&headers));
+        let route = route.ok_or_else(|| Ending::Reply(LocalReply::text(404, Bytes::new())))?;
         headers.replace(b"x-envoy-expected-rq-timeout-ms", settings.route_timeout.as_millis().to_string().as_bytes());
         let overflow = || Ending::Reply(super::cluster::Fault::Overflow.reply());
         let _slot = route.reserve().ok_or_else(overflow)?;
