@@ -1,5 +1,9 @@
 //! `scim-edge`: the guests and everything they need, in one program.
 
+mod credentials;
+pub mod envoy;
 pub mod front;
+mod origin;
 pub mod proxy_wasm;
+pub mod serve;
 pub mod spin;

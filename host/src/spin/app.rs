@@ -71,16 +71,22 @@ impl App {
         let Some(request) = addressed(request, client) else { return empty(StatusCode::BAD_REQUEST) };
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         component.handle((), request).await.unwrap_or_else(|error| {
-            eprintln!("a request failed: {error:#}");
+            eprintln!("a request failed: {}", error.root_cause());
             empty(StatusCode::INTERNAL_SERVER_ERROR)
         })
     }
 }
 
-/// An engine for Spin components, which keeps compiled code in `data/cache`.
+impl Drop for App {
+    fn drop(&mut self) {
+        self.components.values().for_each(|component| component.state().close());
+    }
+}
+
+/// An engine for Spin components, which keeps compiled code in `data/compiled`.
 fn engine(data: &Path) -> anyhow::Result<Engine> {
     let mut cache = CacheConfig::new();
-    cache.with_directory(std::path::absolute(data)?.join("cache"));
+    cache.with_directory(std::path::absolute(data)?.join("compiled"));
     let mut config = Config::new();
     config.wasm_component_model_async(true).cache(Some(Cache::new(cache)?));
     Ok(Engine::new(&config)?)

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ pub struct Instances {
     name: String,
     pre: ProxyPre<World>,
     grants: Arc<Grants>,
+    closing: Arc<AtomicBool>,
 }
 
 impl Instances {
@@ -37,7 +39,12 @@ impl Instances {
     /// The component does not export `wasi:http/handler`.
     pub fn new(name: &str, pre: InstancePre<World>, grants: Grants) -> wasmtime::Result<Self> {
         let pre = ProxyPre::P3(ServicePre::new(pre)?);
-        Ok(Self { name: name.to_owned(), pre, grants: Arc::new(grants) })
+        Ok(Self { name: name.to_owned(), pre, grants: Arc::new(grants), closing: Arc::default() })
+    }
+
+    /// Says that instances which end from now on do so with the program.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 }
 
@@ -52,7 +59,7 @@ impl HandlerState for Instances {
         store.limiter(|world| world.limits());
         let proxy = self.pre.instantiate_async(&mut store).await?;
         let expiration = Expiration { sleep: None };
-        let state = Life { name: self.name.clone() };
+        let state = Life { name: self.name.clone(), closing: Arc::clone(&self.closing) };
         Ok(Instance { store, proxy, view: World::http, expiration, state })
     }
 }
@@ -82,6 +89,7 @@ impl WorkerExpiration for Expiration {
 /// The life of one instance.
 pub struct Life {
     name: String,
+    closing: Arc<AtomicBool>,
 }
 
 impl WorkerState for Life {
@@ -106,8 +114,10 @@ impl WorkerState for Life {
     }
 
     fn drop(&self, _store: Store<World>, result: wasmtime::Result<()>) {
-        if let Err(error) = result {
-            eprintln!("component `{}`: {error:#}", self.name);
+        if let Err(error) = result
+            && !self.closing.load(Ordering::Relaxed)
+        {
+            eprintln!("component `{}`: {}", self.name, error.root_cause());
         }
     }
 }
