@@ -39,7 +39,7 @@ pub struct Origin {
 /// The address is taken, or a component does not answer.
 pub async fn start(app: App, listen: SocketAddr) -> anyhow::Result<Origin> {
     let app = Arc::new(app);
-    for path in ["/edge/v1/"] {
+    for path in ["/edge/v1/", "/"] {
         probe(&app, path).await?;
     }
     let listener = TcpListener::bind(listen)
