@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -50,6 +50,7 @@ pub struct Server {
     /// What it said.
     pub ready: Ready,
     process: Child,
+    access_log: PathBuf,
 }
 
 impl Server {
@@ -66,6 +67,8 @@ impl Server {
             Front::Envoy => command.args(["--front", "envoy"]).env("PATH", path_with_envoy()?),
             Front::None => command.args(["--front", "none"]),
         };
+        let access_log = data.with_extension("access.log");
+        command.arg("--access-log").arg(&access_log);
         let log = std::fs::File::create(data.with_extension("log")).context("no log can be written")?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut process = command.spawn().context("`scim-edge` cannot be started")?;
@@ -77,7 +80,7 @@ impl Server {
             let _ = process.kill();
             let _ = process.wait();
         }
-        Ok(Self { ready: result?, process })
+        Ok(Self { ready: result?, process, access_log })
     }
 
     /// The Spin world.
@@ -94,6 +97,15 @@ impl Server {
     /// There is none, or it refuses the vendor's credential.
     pub fn front(&self) -> Result<Deployment> {
         self.deployment(self.ready.front.as_deref().context("the server has no front")?)
+    }
+
+    /// How many requests reached the origin whose path begins like that.
+    ///
+    /// # Errors
+    /// The origin's access log cannot be read.
+    pub fn origin_requests(&self, path: &str) -> Result<usize> {
+        let log = std::fs::read_to_string(&self.access_log).context("the origin keeps no access log")?;
+        Ok(log.lines().filter(|line| line.split(' ').nth(1).is_some_and(|target| target.starts_with(path))).count())
     }
 
     fn deployment(&self, url: &str) -> Result<Deployment> {
