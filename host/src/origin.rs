@@ -1,7 +1,10 @@
 //! The origin: an HTTP/1.1 server in front of the application.
 
 use std::convert::Infallible;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +28,27 @@ const CONNECTIONS: usize = 1024;
 /// How long requests in flight may take to finish at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// A file with one line for each request that arrived: method and path. The query, which may hold a name, is left out.
+#[derive(Debug)]
+pub struct AccessLog(File);
+
+impl AccessLog {
+    /// Appends to that file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = File::options().append(true).create(true).open(path);
+        file.map(Self).with_context(|| format!("can not write `{}`: choose another `--access-log`", path.display()))
+    }
+
+    fn note<B>(&self, request: &Request<B>) {
+        let line = format!("{} {}\n", request.method(), request.uri().path());
+        // A log that can no longer be written must not stop the service.
+        let _lost = (&self.0).write_all(line.as_bytes());
+    }
+}
+
 /// A running origin.
 pub struct Origin {
     /// Where it listens.
@@ -37,7 +61,7 @@ pub struct Origin {
 ///
 /// # Errors
 /// The address is taken, or a component does not answer.
-pub async fn start(app: App, listen: SocketAddr) -> anyhow::Result<Origin> {
+pub async fn start(app: App, listen: SocketAddr, log: Option<AccessLog>) -> anyhow::Result<Origin> {
     let app = Arc::new(app);
     for path in ["/edge/v1/", "/"] {
         probe(&app, path).await?;
@@ -47,7 +71,7 @@ pub async fn start(app: App, listen: SocketAddr) -> anyhow::Result<Origin> {
         .with_context(|| format!("can not listen on {listen}: choose another `--origin-listen`"))?;
     let address = listener.local_addr()?;
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(accept(app, listener, stopped));
+    let task = tokio::spawn(accept(app, listener, Arc::new(log), stopped));
     Ok(Origin { address, stop, task })
 }
 
@@ -70,7 +94,7 @@ async fn probe(app: &App, path: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Receiver<()>) {
+async fn accept(app: Arc<App>, listener: TcpListener, log: Arc<Option<AccessLog>>, mut stopped: oneshot::Receiver<()>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
@@ -89,8 +113,11 @@ async fn accept(app: Arc<App>, listener: TcpListener, mut stopped: oneshot::Rece
         };
         // Small answers go out at once; where this fails they are only slower.
         let _slower = stream.set_nodelay(true);
-        let app = Arc::clone(&app);
+        let (app, log) = (Arc::clone(&app), Arc::clone(&log));
         let service = service_fn(move |request: Request<Incoming>| {
+            if let Some(log) = &*log {
+                log.note(&request);
+            }
             let app = Arc::clone(&app);
             async move { Ok::<_, Infallible>(app.handle(request, client).await) }
         });

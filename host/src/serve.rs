@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::credentials::Credentials;
 use crate::envoy::{self, Envoy};
 use crate::front::{self, Front, FrontOptions};
-use crate::origin;
+use crate::origin::{self, AccessLog};
 use crate::spin::app::App;
 
 /// Settings of `serve`.
@@ -40,6 +40,9 @@ pub struct Options {
     /// The Envoy filter's module, if not the one built below `--app`
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
+    /// File to note every request in that reaches the origin: method and path
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
     /// Print one line of JSON once everything answers, and nothing else
     #[arg(long)]
     ready_json: bool,
@@ -75,7 +78,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let _lock = lock(&options.data)?;
     let credentials = Credentials::of(&options.data)?;
     let app = App::load(&options.app, &options.data, &variables(&credentials, &options))?;
-    let origin = origin::start(app, options.origin_listen).await?;
+    let access_log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
+    let origin = origin::start(app, options.origin_listen, access_log).await?;
     let started = tokio::select! {
         started = start_front(&options, &credentials, origin.address) => started,
         () = signals.next() => Ok(Running::None),
