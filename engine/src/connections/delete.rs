@@ -1,8 +1,9 @@
 //! `DELETE /scim2/{id}`, and what a deleted connection leaves.
 //!
 //! Deletion is one commit of the connection's head: from then on every token is refused. The environment's list
-//! follows. Content is removed in bounded steps, each a commit: the first comes with the deletion, and hosts run
-//! [`sweep`] for the others. What is still to be removed is queued in the environment, so a crash only delays it.
+//! follows. Content is removed in bounded steps, each a commit: the first comes with the deletion, the others beside
+//! requests that only read, or when a host runs [`sweep`]. What is still to be removed is queued in the environment, so
+//! a crash only delays it.
 
 use serde_json::json;
 
@@ -14,7 +15,7 @@ use crate::connections::error::{ApiError, JSON};
 use crate::connections::record::State;
 use crate::env::Env;
 use crate::http::{Request, Response};
-use crate::store::{Commit, DirectoryId, Fault, Outcome, View};
+use crate::store::{Aside, Commit, DirectoryId, Fault, Outcome, View};
 
 /// Entries one step removes.
 const STEP: usize = 500;
@@ -118,23 +119,35 @@ fn settle<'v>(
 /// # Errors
 /// Heads and pages may have to be loaded first.
 pub fn sweep(_request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    let commit = step(view, env)?;
+    let status = if commit.is_some() { 202 } else { 204 };
+    Ok(Outcome { response: Response::empty(status), commits: commit.into_iter().collect(), aside: Aside::Nothing })
+}
+
+/// The same step beside the answer to a request that changes nothing.
+pub fn aside(view: &View<'_>, env: &Env<'_>) -> Aside {
+    match step(view, env) {
+        Ok(Some(commit)) => Aside::Commit(commit),
+        Err(Fault::Need(need)) => Aside::Need(need),
+        Ok(None) | Err(Fault::Refused(_) | Fault::Damaged(_)) => Aside::Nothing,
+    }
+}
+
+/// The commit of that step: entries are taken out of the directory until it is empty, then it is forgotten.
+fn step(view: &View<'_>, env: &Env<'_>) -> Result<Option<Commit>, Fault> {
     let mut environment = Environment::open(view)?;
-    let Some(id) = environment.settings().removing.first().cloned() else {
-        return Ok(Outcome { response: Response::empty(204), ..Outcome::default() });
-    };
+    let Some(id) = environment.settings().removing.first().cloned() else { return Ok(None) };
     let directory = DirectoryId::new(&id).ok_or_else(|| Fault::Damaged("the queue of removals".into()))?;
-    let mut commits = Vec::new();
-    let mut done = true;
-    if let Some(mut connection) = Connection::open(view, &directory)?.filter(|found| !found.record.is_live()) {
+    let connection = Connection::open(view, &directory)?.filter(|found| !found.record.is_live());
+    if let Some(mut connection) = connection
+        && !connection.is_empty()?
+    {
         connection.record.retire(State::Deleting);
-        done = connection.drain(STEP)?;
-        commits.extend(connection.commit(env)?);
+        connection.drain(STEP)?;
+        return connection.commit(env);
     }
-    if done {
-        environment.forget(&id);
-        commits.extend(environment.commit(env)?);
-    }
-    Ok(Outcome { response: Response::empty(202), commits, ..Outcome::default() })
+    environment.forget(&id);
+    environment.commit(env)
 }
 
 fn is_dry_run(request: &Request) -> Result<bool, ApiError> {

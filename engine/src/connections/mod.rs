@@ -53,7 +53,9 @@ pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
         let caller = credential.admit(&action, request, &environment)?;
         perform(&action, request, view, environment, &caller, env)?
     };
-    Ok(Outcome { response: outcome.response.with("cache-control", "no-store"), ..outcome })
+    let reads = request.method == "GET" && outcome.commits.is_empty();
+    let aside = if reads { delete::aside(view, env) } else { outcome.aside };
+    Ok(Outcome { response: outcome.response.with("cache-control", "no-store"), aside, ..outcome })
 }
 
 /// Opens the environment; the head of the connection an action is about is asked for in the same breath.
