@@ -1,0 +1,232 @@
+//! The Spin components as they ship, and the command line that serves them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine};
+
+/// What our components import, all of it offered by Spin 4.1; of WASI 0.2 any patch release will do.
+const OFFERED: [&str; 23] = [
+    "spin:key-value/key-value@3.0.0",
+    "spin:variables/variables@3.0.0",
+    "wasi:keyvalue/store@0.2.0-draft2",
+    "wasi:keyvalue/atomics@0.2.0-draft2",
+    "wasi:keyvalue/batch@0.2.0-draft2",
+    "wasi:http/types@0.3.0",
+    "wasi:clocks/system-clock@0.3.0",
+    "wasi:clocks/types@0.3.0",
+    "wasi:random/random@0.3.0",
+    "wasi:random/insecure-seed@0.2.",
+    "wasi:cli/environment@0.2.",
+    "wasi:cli/exit@0.2.",
+    "wasi:cli/stdin@0.2.",
+    "wasi:cli/stdout@0.2.",
+    "wasi:cli/stderr@0.2.",
+    "wasi:cli/terminal-input@0.2.",
+    "wasi:cli/terminal-output@0.2.",
+    "wasi:cli/terminal-stdin@0.2.",
+    "wasi:cli/terminal-stdout@0.2.",
+    "wasi:cli/terminal-stderr@0.2.",
+    "wasi:io/error@0.2.",
+    "wasi:io/poll@0.2.",
+    "wasi:io/streams@0.2.",
+];
+
+/// Bytes a component may have.
+const LIMIT: u64 = 1_500_000;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn component(name: &str) -> PathBuf {
+    let file = root().join("target/guests/wasm32-wasip2/guest").join(name);
+    assert!(file.is_file(), "`{}` is missing: run `cargo xtask build`", file.display());
+    file
+}
+
+fn check_component(name: &str) {
+    let file = component(name);
+    let mut config = Config::new();
+    config.wasm_component_model_async(true);
+    let engine = Engine::new(&config).unwrap();
+    let compiled = Component::from_file(&engine, &file).unwrap();
+    for (import, _) in compiled.component_type().imports(&engine) {
+        let offered = OFFERED.iter().any(|offered| import.starts_with(offered));
+        assert!(offered, "`{name}` imports `{import}`");
+    }
+    assert!(std::fs::metadata(file).unwrap().len() < LIMIT, "`{name}` is too large");
+}
+
+#[test]
+fn components_import_only_what_spin_offers_and_stay_small() {
+    check_component("scim_spin_directory.wasm");
+    check_component("scim_spin_connections.wasm");
+}
+
+struct Server {
+    process: Child,
+    ready: Value,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed by the test.
+        let _gone = self.process.kill();
+        self.process.wait().unwrap();
+    }
+}
+
+fn command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scim-edge"));
+    command.args(["serve", "--front", "none", "--ready-json", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn serve(data: &Path) -> Server {
+    component("scim_spin_directory.wasm");
+    let mut command = command(data);
+    let mut process = command.arg("--app").arg(root()).args(["--origin-listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
+        let mut said = String::new();
+        process.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+        panic!("not ready: {said}")
+    });
+    Server { process, ready }
+}
+
+impl Server {
+    fn address(&self) -> SocketAddr {
+        self.ready["origin"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    /// Status, head and body of an answer.
+    fn request(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: scim.test\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+             frontegg-tenant-id: acme\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    fn json(&self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        let (status, _, text) = self.request(method, path, token, &body.to_string());
+        (status, serde_json::from_str(&text).unwrap_or_default())
+    }
+}
+
+/// A connection: its base path and its token.
+fn connect(server: &Server) -> (String, String) {
+    let credential = json!({ "clientId": server.ready["clientId"], "secret": server.ready["secret"] });
+    let (_, vendor) = server.json("POST", "/auth/vendor/", "", &credential);
+    let vendor = vendor["token"].as_str().unwrap();
+    let wish = json!({ "source": "okta", "connectionName": "staff" });
+    let (status, made) = server.json("POST", "/directory/resources/v1/configurations/scim2", vendor, &wish);
+    assert_eq!(status, 201, "{made}");
+    let id = made["id"].as_str().unwrap();
+    (format!("/directory/resources/scim/v2.0/{id}"), made["token"].as_str().unwrap().to_owned())
+}
+
+fn user(name: &str) -> Value {
+    json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name })
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_kill_9() {
+    let data = tempfile::tempdir().unwrap();
+    let mut first = serve(data.path());
+    let (base, token) = connect(&first);
+    let (status, made) = first.json("POST", &format!("{base}/Users"), &token, &user("ada"));
+    assert_eq!(status, 201, "{made}");
+    first.process.kill().unwrap();
+    first.process.wait().unwrap();
+
+    let second = serve(data.path());
+    let (status, found) = second.json("GET", &format!("{base}/Users"), &token, &Value::Null);
+    assert_eq!((status, &found["totalResults"]), (200, &json!(1)));
+    assert_eq!(found["Resources"][0]["id"], made["id"]);
+    assert_eq!(second.ready["secret"], first.ready["secret"]);
+}
+
+#[test]
+fn rivals_for_one_directory_all_get_their_writes() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path());
+    let (base, token) = connect(&server);
+    let path = format!("{base}/Users");
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let (server, path, token) = (&server, &path, &token);
+            scope.spawn(move || {
+                for turn in 0..3 {
+                    let (status, _) = server.json("POST", path, token, &user(&format!("{client}-{turn}")));
+                    assert_eq!(status, 201);
+                }
+            });
+        }
+    });
+    let (_, found) = server.json("GET", &path, &token, &Value::Null);
+    assert_eq!(found["totalResults"], 24);
+}
+
+#[test]
+fn head_tells_the_length_of_get_and_sends_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path());
+    let (base, token) = connect(&server);
+    let path = format!("{base}/ServiceProviderConfig");
+    let (_, _, body) = server.request("GET", &path, &token, "");
+    let (status, head, nothing) = server.request("HEAD", &path, &token, "");
+    assert_eq!((status, nothing.as_str()), (200, ""));
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_sent() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path());
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let path = "/directory/resources/scim/v2.0/x/Users";
+    write!(stream, "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 413 Payload Too Large\r\n");
+}
+
+fn check_refusal(command: &mut Command, expected: &str) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_mistake_is_one_line_that_says_what_to_do() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path());
+    check_refusal(command(data.path()).arg("--app").arg(root()), "choose another `--data`");
+
+    let other = tempfile::tempdir().unwrap();
+    check_refusal(command(other.path()).arg("--app").arg(other.path()), "name the directory of `spin.toml`");
+    let taken = server.address().to_string();
+    let listen = ["--origin-listen", taken.as_str()];
+    check_refusal(command(other.path()).arg("--app").arg(root()).args(listen), "choose another `--origin-listen`");
+    std::fs::copy(root().join("spin.toml"), other.path().join("spin.toml")).unwrap();
+    check_refusal(command(other.path()).arg("--app").arg(other.path()), "run `cargo xtask build`");
+}
