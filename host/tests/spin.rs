@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
@@ -66,6 +67,15 @@ fn check_component(name: &str) {
 fn components_import_only_what_spin_offers_and_stay_small() {
     check_component("scim_spin_directory.wasm");
     check_component("scim_spin_connections.wasm");
+}
+
+/// A fresh data directory, which shares compiled code with the others.
+fn fresh() -> TempDir {
+    let compiled = concat!(env!("CARGO_TARGET_TMPDIR"), "/compiled");
+    std::fs::create_dir_all(compiled).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(compiled, data.path().join("compiled")).unwrap();
+    data
 }
 
 struct Server {
@@ -148,7 +158,7 @@ fn user(name: &str) -> Value {
 
 #[test]
 fn what_was_acknowledged_is_there_after_kill_9() {
-    let data = tempfile::tempdir().unwrap();
+    let data = fresh();
     let mut first = serve(data.path());
     let (base, token) = connect(&first);
     let (status, made) = first.json("POST", &format!("{base}/Users"), &token, &user("ada"));
@@ -165,7 +175,7 @@ fn what_was_acknowledged_is_there_after_kill_9() {
 
 #[test]
 fn rivals_for_one_directory_all_get_their_writes() {
-    let data = tempfile::tempdir().unwrap();
+    let data = fresh();
     let server = serve(data.path());
     let (base, token) = connect(&server);
     let path = format!("{base}/Users");
@@ -186,7 +196,7 @@ fn rivals_for_one_directory_all_get_their_writes() {
 
 #[test]
 fn head_tells_the_length_of_get_and_sends_nothing() {
-    let data = tempfile::tempdir().unwrap();
+    let data = fresh();
     let server = serve(data.path());
     let (base, token) = connect(&server);
     let path = format!("{base}/ServiceProviderConfig");
@@ -198,7 +208,7 @@ fn head_tells_the_length_of_get_and_sends_nothing() {
 
 #[test]
 fn a_body_over_the_limit_is_refused_before_it_is_sent() {
-    let data = tempfile::tempdir().unwrap();
+    let data = fresh();
     let server = serve(data.path());
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let path = "/directory/resources/scim/v2.0/x/Users";
@@ -218,11 +228,11 @@ fn check_refusal(command: &mut Command, expected: &str) {
 
 #[test]
 fn a_mistake_is_one_line_that_says_what_to_do() {
-    let data = tempfile::tempdir().unwrap();
+    let data = fresh();
     let server = serve(data.path());
     check_refusal(command(data.path()).arg("--app").arg(root()), "choose another `--data`");
 
-    let other = tempfile::tempdir().unwrap();
+    let other = fresh();
     check_refusal(command(other.path()).arg("--app").arg(other.path()), "name the directory of `spin.toml`");
     let taken = server.address().to_string();
     let listen = ["--origin-listen", taken.as_str()];
