@@ -179,6 +179,11 @@ pub struct Limits {
     pub pending_entries: usize,
     /// Bytes of keys and values a head keeps before they are merged into pages.
     pub pending_bytes: usize,
+    /// Entries of the provisioning log a connection keeps, of writes and of what is noted aside each, to within a hundred;
+    /// 0 keeps no log.
+    pub log_entries: usize,
+    /// Days an entry of the provisioning log is kept.
+    pub log_days: u64,
 }
 
 impl Default for Limits {
@@ -197,6 +202,8 @@ impl Default for Limits {
             page_bytes: 16 << 10,
             pending_entries: 64,
             pending_bytes: 8 << 10,
+            log_entries: 10_000,
+            log_days: 30,
         }
     }
 }

@@ -11,12 +11,13 @@ use crate::connections::record::{Record, Settings, State, Token};
 use crate::connections::token;
 use crate::env::Env;
 use crate::http::{Request, Response};
+use crate::log;
 use crate::store::{DirectoryId, Fault, Outcome, Txn, View};
 
 /// The account of a connection that the vendor creates without naming one.
 pub const DEFAULT_ACCOUNT: &str = "default";
 
-/// Creates a connection. Two commits: its head, then the environment's list, which decides whether the name is free.
+/// Creates a connection. Three commits: the head of its log, its own, then the environment's list, which decides whether the name is free.
 ///
 /// # Errors
 /// 400, 403 for another account, 409 for a name that is taken.
@@ -58,12 +59,12 @@ pub fn create<'v>(
         return abandon(made, refusal, env);
     }
     environment.insert(&id, &entry);
-    let head = match made {
-        Some(_) => None,
+    let heads = match made {
+        Some(_) => [None, None],
         None => {
             let mut txn = Txn::create(view, &directory);
             txn.set_record(record.to_bytes());
-            txn.commit(env)?
+            [log::open(view, &directory, env)?, txn.commit(env)?]
         }
     };
     let response = json!({
@@ -77,7 +78,7 @@ pub fn create<'v>(
         "createdAt": entry.created_at.rfc3339(),
         "provisioningUrl": provisioning_url(&id, request, env),
     });
-    let commits = head.into_iter().chain(environment.commit(env)?).collect();
+    let commits = heads.into_iter().flatten().chain(environment.commit(env)?).collect();
     Ok(Outcome { response: Response::json(201, JSON, &response), commits, ..Outcome::default() })
 }
 

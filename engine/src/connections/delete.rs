@@ -3,7 +3,7 @@
 //! Deletion is one commit of the connection's head: from then on every token is refused. The environment's list
 //! follows. Content is removed in bounded steps, each a commit: the first comes with the deletion, the others beside
 //! requests that only read, or when a host runs [`sweep`]. What is still to be removed is queued in the environment, so
-//! a crash only delays it.
+//! a crash only delays it. The provisioning log goes with the content: it stays, unread, with residue.
 
 use serde_json::json;
 
@@ -15,6 +15,7 @@ use crate::connections::error::{ApiError, JSON};
 use crate::connections::record::State;
 use crate::env::Env;
 use crate::http::{Request, Response};
+use crate::log;
 use crate::store::{Aside, Commit, DirectoryId, Fault, Outcome, View};
 
 /// Entries one step removes.
@@ -48,7 +49,7 @@ pub fn delete<'v>(
         connection.record.retire(if everything { State::Deleting } else { State::Residue });
     }
     environment.remove(id.as_str(), &entry);
-    let commits = settle(connection, environment, entry, env)?;
+    let commits = settle(connection, view, environment, entry, env)?;
     Ok(Outcome { response: Response::empty(204), commits, ..Outcome::default() })
 }
 
@@ -68,7 +69,8 @@ pub fn residue(
         None => environment.entry(id.as_str())?,
     };
     let known = entry.is_some_and(|entry| caller.reaches(&entry.tenant_id));
-    let connection = Connection::open(view, id)?.filter(|_| known).ok_or_else(|| ApiError::not_found("connection"))?;
+    let unknown = || ApiError::not_found("connection");
+    let connection = if known { Connection::open(view, id)? } else { None }.ok_or_else(unknown)?;
     let Counts { users, groups } = connection.counts()?;
     Ok(Response::json(200, JSON, &json!({ "users": users, "groups": groups })))
 }
@@ -91,26 +93,37 @@ pub fn remove_residue<'v>(
     };
     let mut connection = Connection::open(view, id)?.ok_or_else(|| ApiError::not_found("residue"))?;
     connection.record.retire(State::Deleting);
-    let commits = settle(connection, environment, leftover.entry, env)?;
+    let commits = settle(connection, view, environment, leftover.entry, env)?;
     Ok(Outcome { response: Response::empty(204), commits, ..Outcome::default() })
 }
 
 /// The commits of a retired connection: its head, with a first step of the removal, then the environment.
 fn settle<'v>(
     mut connection: Connection<'v>,
+    view: &View<'_>,
     mut environment: Environment<'v>,
     entry: Entry,
     env: &Env<'_>,
 ) -> Result<Vec<Commit>, Fault> {
     let id = connection.id.clone();
+    // Without users and groups there is nothing to keep, a log at most: it goes the way of a thorough deletion.
+    if connection.record.state != State::Deleting && connection.counts()? == Counts::default() {
+        connection.record.retire(State::Deleting);
+    }
     let removing = connection.record.state == State::Deleting;
-    let nothing_left = if removing { connection.drain(STEP)? } else { connection.is_empty()? };
+    let mut log = None;
+    let mut nothing_left = false;
+    if removing {
+        let (closed, empty) = log::close(view, &id, STEP, env)?;
+        nothing_left = connection.drain(STEP)? && empty;
+        log = closed;
+    }
     if nothing_left {
         environment.forget(id.as_str());
     } else {
         environment.set_leftover(id.as_str(), &Leftover { entry, deleted_at: env.now, removing });
     }
-    Ok(connection.commit(env)?.into_iter().chain(environment.commit(env)?).collect())
+    Ok(connection.commit(env)?.into_iter().chain(log).chain(environment.commit(env)?).collect())
 }
 
 /// One bounded step of the oldest queued removal, as a handler for hosts: 204 when there is nothing left to remove,
@@ -145,6 +158,9 @@ fn step(view: &View<'_>, env: &Env<'_>) -> Result<Option<Commit>, Fault> {
         connection.record.retire(State::Deleting);
         connection.drain(STEP)?;
         return connection.commit(env);
+    }
+    if let (Some(commit), _) = log::close(view, &directory, STEP, env)? {
+        return Ok(Some(commit));
     }
     environment.forget(&id);
     environment.commit(env)

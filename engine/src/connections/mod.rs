@@ -15,6 +15,7 @@ mod delete;
 pub mod environment;
 pub mod error;
 mod list;
+mod logs;
 pub mod permission;
 pub mod record;
 pub mod role;
@@ -37,6 +38,7 @@ use crate::connections::error::{ApiError, JSON};
 use crate::connections::route::Action;
 use crate::env::Env;
 use crate::http::{Request, Response};
+use crate::log;
 use crate::store::{Fault, Need, Outcome, Txn, View};
 
 /// One request of the management API: `/auth/vendor`, `/directory/resources/v1/...`, `/identity/...`.
@@ -64,6 +66,11 @@ fn open<'v>(view: &'v View<'v>, action: &Action) -> Result<Environment<'v>, Faul
     let environment = need.gather(Environment::open(view))?;
     if let Some(id) = action.connection() {
         need.gather(Txn::open(view, id))?;
+    }
+    if let Action::ReadLog(id) = action
+        && let Some(log) = log::directory(id)
+    {
+        need.gather(Txn::open(view, &log))?;
     }
     need.settle()?;
     environment.map_or_else(|| Environment::open(view), Ok)
@@ -95,6 +102,7 @@ fn perform<'v>(
         Action::ListTokens(id) => answer(tokens::list(&find(&environment, id)?.1, env)),
         Action::CreateToken(id) => tokens::create(request, find(&environment, id)?.1, env)?,
         Action::DeleteToken(id, token) => tokens::delete(token, find(&environment, id)?.1, env)?,
+        Action::ReadLog(id) => answer(logs::list(request, view, &find(&environment, id)?.1, env)?),
         Action::ReadResidue(id) => answer(delete::residue(id, view, &environment, caller)?),
         Action::RemoveResidue(id) => delete::remove_residue(id, view, environment, caller, env)?,
         Action::CountUsers(id) => {

@@ -27,6 +27,8 @@ pub enum Action {
     CreateToken(DirectoryId),
     /// `DELETE /scim2/{id}/tokens/{tokenId}`
     DeleteToken(DirectoryId, String),
+    /// `GET /scim2/{id}/logs`
+    ReadLog(DirectoryId),
     /// `GET /scim2/{id}/residue`
     ReadResidue(DirectoryId),
     /// `DELETE /scim2/{id}/residue`
@@ -80,6 +82,7 @@ impl Action {
             Self::ListConnections
             | Self::ReadConnection(_)
             | Self::ListTokens(_)
+            | Self::ReadLog(_)
             | Self::CountUsers(_)
             | Self::ReadSelfService => Demand::Permission(Permission::Read),
             Self::CreateConnection | Self::ChangeConnection(_) | Self::CreateToken(_) | Self::DeleteToken(..) => {
@@ -108,6 +111,7 @@ impl Action {
             | Self::ListTokens(id)
             | Self::CreateToken(id)
             | Self::DeleteToken(id, _)
+            | Self::ReadLog(id)
             | Self::ReadResidue(id)
             | Self::RemoveResidue(id)
             | Self::CountUsers(id) => Some(id),
@@ -139,6 +143,7 @@ fn configuration(method: &str, segments: &[&str]) -> Option<Action> {
         ("GET", ["scim2", id, "tokens"]) => Action::ListTokens(DirectoryId::new(id)?),
         ("POST", ["scim2", id, "tokens"]) => Action::CreateToken(DirectoryId::new(id)?),
         ("DELETE", ["scim2", id, "tokens", token]) => Action::DeleteToken(DirectoryId::new(id)?, name(token)?),
+        ("GET", ["scim2", id, "logs"]) => Action::ReadLog(DirectoryId::new(id)?),
         ("GET", ["scim2", id, "residue"]) => Action::ReadResidue(DirectoryId::new(id)?),
         ("DELETE", ["scim2", id, "residue"]) => Action::RemoveResidue(DirectoryId::new(id)?),
         ("GET", ["self-service"]) => Action::ReadSelfService,
@@ -181,6 +186,7 @@ mod tests {
         check("POST", "/auth/vendor", Ok(Action::Login));
         check("GET", &format!("{base}/scim2"), Ok(Action::ListConnections));
         check("PATCH", &format!("{base}/scim2/c-1"), Ok(Action::ChangeConnection(id())));
+        check("GET", &format!("{base}/scim2/c-1/logs"), Ok(Action::ReadLog(id())));
         check("DELETE", &format!("{base}/scim2/c-1/tokens/t"), Ok(Action::DeleteToken(id(), "t".into())));
         check("GET", "/directory/resources/scim/temp/c-1/Users/count", Ok(Action::CountUsers(id())));
         check("PUT", &format!("{base}/self-service"), Ok(Action::SetSelfService));

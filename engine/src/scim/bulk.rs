@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::connections::record::Token;
 use crate::error::{Kind as Wrong, ScimError};
 use crate::http::Response;
+use crate::log;
 use crate::scim::access::{self, Access};
 use crate::scim::layout::Kind;
 use crate::scim::precondition::Conditions;
@@ -170,7 +171,7 @@ impl Bulk<'_> {
             }
             stack.pop();
             if matches!(self.states.get(top), Some(State::Running)) {
-                let state = self.attempt(writer, &operation)?;
+                let state = self.attempt(writer, &operation, top)?;
                 self.set(top, state);
             }
         }
@@ -184,12 +185,19 @@ impl Bulk<'_> {
     }
 
     /// Runs an operation; a refusal is its result, and whatever it had written is taken back.
-    fn attempt(&self, writer: &mut Writer<'_, '_>, operation: &Operation) -> Result<State, Fault> {
+    fn attempt(&self, writer: &mut Writer<'_, '_>, operation: &Operation, at: usize) -> Result<State, Fault> {
         let changed = writer.changed;
         let savepoint = writer.txn.savepoint();
+        let (name, number) = (log::operation(&operation.method, &Endpoint::parse(&operation.path)), Some(at + 1));
         match self.perform(writer, operation) {
-            Ok(result) => Ok(State::Done { result, failed: false }),
+            Ok(result) => {
+                let text = |name: &str| result.get(name).and_then(Value::as_str).unwrap_or_default();
+                let id = text("location").rsplit('/').next().unwrap_or_default();
+                writer.scribe.done(name, id, text("status").parse().unwrap_or_default(), number);
+                Ok(State::Done { result, failed: false })
+            }
             Err(Fault::Refused(response)) => {
+                writer.scribe.refused(name, resource_of(operation), &response, number);
                 writer.txn.roll_back(savepoint);
                 writer.changed = changed;
                 Ok(State::Done { result: refused(operation, &response), failed: true })
@@ -261,6 +269,11 @@ impl Bulk<'_> {
         let unknown = || ScimError::new(Wrong::Conflict, format!("no operation has the `bulkId` `{id}`"));
         self.promised.get(id).cloned().ok_or_else(unknown)
     }
+}
+
+/// Id of the resource an operation names.
+fn resource_of(operation: &Operation) -> &str {
+    operation.path.rsplit('/').next().unwrap_or_default()
 }
 
 fn wrote(writer: &Writer<'_, '_>, operation: &Operation, status: &str, kind: Kind, id: &str) -> Result<Value, Fault> {

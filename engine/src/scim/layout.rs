@@ -6,6 +6,7 @@
 //! i index value 00 01 id   secondary index; value folded as the index compares
 //! m group 00 01 member     membership, as JSON of the member
 //! b member 00 01 group     the same membership, seen from the member
+//! l version number         entry of the provisioning log: 8 bytes of the commit that put it, 4 of its place in it
 //! ```
 //!
 //! Identifiers are UUIDv7, so resources lie in order of creation. In values and foreign identifiers a zero byte is
@@ -218,6 +219,16 @@ pub fn belonging(member: &str) -> Vec<u8> {
     let mut key = vec![b'b'];
     key.extend(terminated(member.as_bytes()));
     key
+}
+
+/// Prefix of the provisioning log.
+pub fn log() -> Vec<u8> {
+    vec![b'l']
+}
+
+/// Key of an entry of the provisioning log; the keys are in the order of commits.
+pub fn log_entry(version: u64, number: u32) -> Vec<u8> {
+    [&log()[..], &version.to_be_bytes(), &number.to_be_bytes()].concat()
 }
 
 /// Every key that starts with a prefix.

@@ -23,9 +23,12 @@ pub use access::{Access, admit};
 pub(crate) use route::origin;
 pub use route::{Endpoint, Route};
 
+use crate::connections::record::Record;
 use crate::env::Env;
-use crate::http::Request;
-use crate::store::{DirectoryId, Fault, Outcome, View};
+use crate::http::{Request, Response};
+use crate::log::{self, Scribe, operation};
+use crate::schema::Registry;
+use crate::store::{Aside, DirectoryId, Fault, Outcome, Txn, View};
 
 /// The connection a SCIM path belongs to, with or without the `/frontegg` prefix; `None` for any other path.
 pub fn connection_of(target: &str) -> Option<DirectoryId> {
@@ -37,8 +40,33 @@ pub fn connection_of(target: &str) -> Option<DirectoryId> {
 ///
 /// # Errors
 ///
-/// [`Fault::Need`] names what to load before the next try; [`Fault::Refused`] is the answer to an invalid request.
+/// [`Fault::Need`] names what to load before the next try. A refusal is an outcome like any other, with the work of
+/// noting it aside.
 pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
-    let entered = access::enter(request, view, env)?;
-    service::serve(request, entered, env)
+    let step = access::enter(request, view, env).and_then(|entered| service::serve(request, view, entered, env));
+    match step {
+        Err(Fault::Refused(response)) => Ok(refused(request, response, view, env)),
+        Ok(Outcome { response, .. }) if response.status >= 400 => Ok(refused(request, response, view, env)),
+        other => other,
+    }
+}
+
+/// A refusal, and the work of noting it in the connection's log.
+fn refused(request: &Request, response: Response, view: &View<'_>, env: &Env<'_>) -> Outcome {
+    let aside = note(request, &response, view, env).unwrap_or_default();
+    Outcome { response, aside, ..Outcome::default() }
+}
+
+/// `None` when there is no live connection to note it for.
+fn note(request: &Request, response: &Response, view: &View<'_>, env: &Env<'_>) -> Option<Aside> {
+    let Route { connection, endpoint, .. } = Route::parse(request.path())?;
+    let record = Record::from_bytes(Txn::open(view, &connection).ok()??.record())?;
+    if !record.is_live() {
+        return None;
+    }
+    let custom = service::registry(&record).ok().flatten();
+    let mut scribe = Scribe::new(request, custom.as_ref().unwrap_or_else(|| Registry::shared()), env);
+    let id = if let Endpoint::Resource(_, id) = &endpoint { id } else { "" };
+    scribe.refused(operation(&request.method, &endpoint), id, response, None);
+    Some(log::aside(view, &connection, scribe.entries(), env))
 }

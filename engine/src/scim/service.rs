@@ -6,6 +6,7 @@ use crate::connections::record::{Record, Token};
 use crate::env::{Env, Timestamp};
 use crate::error::{Kind as Wrong, SCIM_JSON, ScimError};
 use crate::http::{Request, Response};
+use crate::log::{self, Scribe, operation};
 use crate::project::Projection;
 use crate::schema::Registry;
 use crate::scim::access::Entered;
@@ -17,7 +18,7 @@ use crate::scim::render::{self, Renderer};
 use crate::scim::route::{self, Endpoint};
 use crate::scim::write::{Writer, not_found};
 use crate::scim::{bulk, discovery, list};
-use crate::store::{Fault, Outcome, Txn};
+use crate::store::{Fault, Outcome, Txn, View};
 
 /// Header of a write's response that tells an edge the version of the directory after it.
 pub const VERSION_HEADER: &str = "x-scim-version";
@@ -26,12 +27,12 @@ pub const VERSION_HEADER: &str = "x-scim-version";
 const SYNC_RESOLUTION: u64 = 60;
 
 /// Answers an admitted request.
-pub fn serve(request: &Request, entered: Entered<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+pub fn serve(request: &Request, view: &View<'_>, entered: Entered<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
     let base = route::base_url(request, &entered.route, env);
     let custom = registry(&entered.record)?;
     let registry = custom.as_ref().unwrap_or_else(|| Registry::shared());
     let renderer = Renderer { base: &base, registry, limits: &env.config.limits };
-    let service = Service { request, renderer: &renderer, env };
+    let service = Service { request, view, renderer: &renderer, env };
     let endpoint = &entered.route.endpoint;
     if !endpoint.methods().contains(&request.method.as_str()) {
         return Ok(answer(not_allowed(endpoint)));
@@ -68,7 +69,7 @@ fn not_allowed(endpoint: &Endpoint) -> Response {
 }
 
 /// The connection's own resource types, when it has custom extensions.
-fn registry(record: &Record) -> Result<Option<Registry>, ScimError> {
+pub fn registry(record: &Record) -> Result<Option<Registry>, ScimError> {
     let settings = &record.settings;
     if settings.user_extensions.is_empty() && settings.group_extensions.is_empty() {
         return Ok(None);
@@ -78,6 +79,7 @@ fn registry(record: &Record) -> Result<Option<Registry>, ScimError> {
 
 struct Service<'a> {
     request: &'a Request,
+    view: &'a View<'a>,
     renderer: &'a Renderer<'a>,
     env: &'a Env<'a>,
 }
@@ -114,56 +116,71 @@ impl Service<'_> {
             .map_err(|error| ScimError::new(Wrong::InvalidSyntax, format!("the body is not JSON: {error}")))
     }
 
-    /// A write, its reply, and the commit that makes both true.
+    /// A write, its reply, and the commit that makes both true and notes them in the log.
     fn write(&self, entered: Entered<'_>) -> Result<Outcome, Fault> {
         let Entered { route, mut record, token, mut txn } = entered;
         let projection = query::projection(self.request)?;
         let body = if self.request.method == "DELETE" { Value::Null } else { self.body()? };
-        let conditions = Conditions::of(self.request);
         let (strict, revive) = (record.settings.strict, record.settings.revive);
+        let scribe = Scribe::new(self.request, self.renderer.registry, self.env);
         let mut writer =
-            Writer { txn: &mut txn, renderer: self.renderer, env: self.env, strict, revive, changed: false };
-        let done = match (self.request.method.as_str(), &route.endpoint) {
-            (_, Endpoint::Bulk) => Done::Bulk(bulk::run(&mut writer, &token, &body)?),
-            ("POST", Endpoint::Collection(kind)) => Done::Wrote(201, *kind, writer.create(*kind, &body, None)?),
-            ("PUT", Endpoint::Resource(kind, id)) => {
-                writer.replace(*kind, id, &body, &conditions)?;
-                Done::Wrote(200, *kind, id.clone())
-            }
-            ("PATCH", Endpoint::Resource(kind, id)) => {
-                writer.patch(*kind, id, &body, &conditions)?;
-                Done::Wrote(200, *kind, id.clone())
-            }
-            ("DELETE", Endpoint::Resource(kind, id)) => {
-                writer.delete(*kind, id, &conditions)?;
-                Done::Deleted
-            }
-            (_, endpoint) => return Ok(answer(not_allowed(endpoint))),
+            Writer { txn: &mut txn, renderer: self.renderer, env: self.env, strict, revive, changed: false, scribe };
+        let Some(done) = self.perform(&mut writer, &route.endpoint, &token, &body)? else {
+            return Ok(answer(not_allowed(&route.endpoint)));
         };
-        let changed = writer.changed;
+        let (changed, entries) = (writer.changed, writer.scribe.entries());
         let response = match done {
             Done::Wrote(status, kind, id) => self.show(&txn, status, kind, &id, &projection)?,
             Done::Deleted => Response::empty(204),
             Done::Bulk(body) => Response::json(200, SCIM_JSON, &body),
         };
-        self.commit(txn, &mut record, &token, changed, response)
-    }
-
-    fn commit(
-        &self,
-        mut txn: Txn<'_>,
-        record: &mut Record,
-        token: &Token,
-        changed: bool,
-        response: Response,
-    ) -> Result<Outcome, Fault> {
         let stale = record.last_sync.is_none_or(|last: Timestamp| last.plus_seconds(SYNC_RESOLUTION) < self.env.now);
         if !changed && !stale {
-            let version = txn.version();
-            return Ok(answer(response.with(VERSION_HEADER, version.to_string())));
+            let response = response.with(VERSION_HEADER, txn.version().to_string());
+            let aside = log::aside(self.view, &route.connection, entries, self.env);
+            return Ok(Outcome { response, aside, ..Outcome::default() });
         }
+        log::keep(&mut txn, &entries, self.env)?;
         record.note_write(&token.id, self.env.now);
         txn.set_record(record.to_bytes());
+        self.commit(txn, response)
+    }
+
+    /// Does what the request says; `None` when the endpoint does not take the method.
+    fn perform(
+        &self,
+        writer: &mut Writer<'_, '_>,
+        endpoint: &Endpoint,
+        token: &Token,
+        body: &Value,
+    ) -> Result<Option<Done>, Fault> {
+        let conditions = Conditions::of(self.request);
+        let (done, id) = match (self.request.method.as_str(), endpoint) {
+            (_, Endpoint::Bulk) => return Ok(Some(Done::Bulk(bulk::run(writer, token, body)?))),
+            ("POST", Endpoint::Collection(kind)) => {
+                let id = writer.create(*kind, body, None)?;
+                (Done::Wrote(201, *kind, id.clone()), id)
+            }
+            ("PUT", Endpoint::Resource(kind, id)) => {
+                writer.replace(*kind, id, body, &conditions)?;
+                (Done::Wrote(200, *kind, id.clone()), id.clone())
+            }
+            ("PATCH", Endpoint::Resource(kind, id)) => {
+                writer.patch(*kind, id, body, &conditions)?;
+                (Done::Wrote(200, *kind, id.clone()), id.clone())
+            }
+            ("DELETE", Endpoint::Resource(kind, id)) => {
+                writer.delete(*kind, id, &conditions)?;
+                (Done::Deleted, id.clone())
+            }
+            _ => return Ok(None),
+        };
+        let status = if let Done::Wrote(status, ..) = done { status } else { 204 };
+        writer.scribe.done(operation(&self.request.method, endpoint), &id, status, None);
+        Ok(Some(done))
+    }
+
+    fn commit(&self, txn: Txn<'_>, response: Response) -> Result<Outcome, Fault> {
         let commit = txn.commit(self.env)?;
         let version = commit.as_ref().map_or(0, |commit| commit.version);
         let response = response.with(VERSION_HEADER, version.to_string());

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::env::Env;
 use crate::error::{Kind as Wrong, ScimError};
+use crate::log::Scribe;
 use crate::patch::{self, MemberChange};
 use crate::resource::{self, Accepted};
 use crate::scim::directory::{self, Resource};
@@ -25,12 +26,14 @@ pub struct Writer<'a, 'v> {
     pub revive: bool,
     /// Whether anything was written.
     pub changed: bool,
+    /// Notes for the provisioning log.
+    pub scribe: Scribe<'a>,
 }
 
 impl Writer<'_, '_> {
     /// Makes a resource; its id. `id` is the one promised to a `bulkId`, else a fresh one.
     pub fn create(&mut self, kind: Kind, body: &Value, promised: Option<&str>) -> Result<String, Fault> {
-        let Accepted { resource: mut new, .. } = resource::accept(self.of(kind), body, self.strict)?;
+        let mut new = self.accept(kind, body)?;
         let listed = take_members(&mut new);
         self.check(kind, &new)?;
         if kind == Kind::User {
@@ -53,7 +56,7 @@ impl Writer<'_, '_> {
     /// Puts a whole resource in the place of an old one (RFC 7644 section 3.5.1).
     pub fn replace(&mut self, kind: Kind, id: &str, body: &Value, conditions: &Conditions) -> Result<(), Fault> {
         let old = self.current(kind, id, conditions)?;
-        let Accepted { resource: mut new, .. } = resource::accept(self.of(kind), body, self.strict)?;
+        let mut new = self.accept(kind, body)?;
         let listed = take_members(&mut new);
         resource::retain_immutable(self.of(kind), &content(&old), &mut new)?;
         self.check(kind, &new)?;
@@ -72,6 +75,7 @@ impl Writer<'_, '_> {
     pub fn patch(&mut self, kind: Kind, id: &str, body: &Value, conditions: &Conditions) -> Result<(), Fault> {
         let old = self.current(kind, id, conditions)?;
         let patched = patch::apply(self.of(kind), &content(&old), body, self.strict, self.renderer.limits)?;
+        self.scribe.read(patched.unknown, patched.normalised);
         self.check(kind, &patched.resource)?;
         self.update(kind, id, &old, patched.resource, patched.members)
     }
@@ -88,6 +92,13 @@ impl Writer<'_, '_> {
         directory::erase(self.txn, kind, id, &old);
         self.changed = true;
         Ok(())
+    }
+
+    /// Reads a body, and notes how.
+    fn accept(&mut self, kind: Kind, body: &Value) -> Result<Resource, ScimError> {
+        let Accepted { resource, unknown, normalised } = resource::accept(self.of(kind), body, self.strict)?;
+        self.scribe.read(unknown, normalised);
+        Ok(resource)
     }
 
     fn of(&self, kind: Kind) -> &crate::schema::ResourceType {

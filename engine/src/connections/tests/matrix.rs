@@ -30,7 +30,7 @@ const STRANGER: &str = "globex";
 
 /// Method, path and body of every endpoint, what it needs, whether it is about one connection, and what it answers when
 /// all is well. `{id}`, `{token}` and `{role}` stand for those of the owner.
-const ENDPOINTS: [(&str, &str, &str, Needs, bool, u16); 19] = [
+const ENDPOINTS: [(&str, &str, &str, Needs, bool, u16); 20] = [
     ("GET", "/directory/resources/v1/configurations/scim2", "", Needs::Read, false, 200),
     (
         "POST",
@@ -54,6 +54,7 @@ const ENDPOINTS: [(&str, &str, &str, Needs, bool, u16); 19] = [
     ("GET", "/directory/resources/v1/configurations/scim2/{id}/tokens", "", Needs::Read, true, 200),
     ("POST", "/directory/resources/v1/configurations/scim2/{id}/tokens", "{}", Needs::Write, true, 201),
     ("DELETE", "/directory/resources/v1/configurations/scim2/{id}/tokens/{token}", "", Needs::Write, true, 204),
+    ("GET", "/directory/resources/v1/configurations/scim2/{id}/logs", "", Needs::Read, true, 200),
     ("GET", "/directory/resources/v1/configurations/scim2/{id}/residue", "", Needs::Vendor, true, 200),
     ("DELETE", "/directory/resources/v1/configurations/scim2/{id}/residue", "", Needs::Vendor, true, 409),
     ("GET", "/directory/resources/scim/temp/{id}/Users/count", "", Needs::Read, true, 200),
