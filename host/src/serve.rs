@@ -81,15 +81,12 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let access_log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
     let origin = origin::start(app, options.origin_listen, access_log).await?;
     let started = tokio::select! {
-        started = start_front(&options, &credentials, origin.address) => started,
-        () = signals.next() => Ok(Running::None),
+        started = start_front(&options, &credentials, origin.address) => started.map(Some),
+        () = signals.next() => Ok(None),
     };
-    let front = match started {
-        Ok(front) => front,
-        Err(error) => {
-            origin.stop().await;
-            return Err(error);
-        }
+    let Ok(Some(front)) = started else {
+        origin.stop().await;
+        return started.map(drop);
     };
     let origin_url = format!("http://{}", origin.address);
     if options.ready_json {
