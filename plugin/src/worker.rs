@@ -427,7 +427,7 @@ impl<S: Shared> Worker<S> {
 
     /// Step 3: a read.
     fn read(&self, ticket: &Ticket, current: &Current) -> Result<Response, Fault> {
-        let outcome = self.step(ticket, current, scim::handle)?;
+        let outcome = self.step(ticket, current, scim::read)?;
         if outcome.commits.is_empty() {
             return Ok(outcome.response);
         }

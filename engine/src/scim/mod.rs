@@ -14,6 +14,7 @@ mod members;
 mod plan;
 mod precondition;
 mod query;
+mod read;
 mod render;
 mod route;
 mod service;
@@ -25,6 +26,7 @@ pub use route::{Endpoint, Route};
 
 use crate::connections::record::Record;
 use crate::env::Env;
+use crate::error::{Kind, ScimError};
 use crate::http::{Request, Response};
 use crate::log::{self, Scribe, operation};
 use crate::schema::Registry;
@@ -51,6 +53,22 @@ pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
     }
 }
 
+/// One SCIM request as an edge answers it: from a replica, so that nothing is changed and nothing is noted.
+///
+/// A host that only calls this carries no code for writes.
+///
+/// # Errors
+///
+/// [`Fault::Need`] names what to load before the next try; [`Fault::Refused`] is the answer to an invalid request. A
+/// write is refused with 503: it belongs to the owner of the directory.
+pub fn read(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    let entered = access::enter(request, view, env)?;
+    match read::Reader::new(request, &entered, env)?.answer(&entered)? {
+        Some(response) => Ok(Outcome { response, ..Outcome::default() }),
+        None => Err(ScimError::new(Kind::Unavailable, "a replica changes nothing").into()),
+    }
+}
+
 /// A refusal, and the work of noting it in the connection's log.
 fn refused(request: &Request, response: Response, view: &View<'_>, env: &Env<'_>) -> Outcome {
     let aside = note(request, &response, view, env).unwrap_or_default();
@@ -64,7 +82,7 @@ fn note(request: &Request, response: &Response, view: &View<'_>, env: &Env<'_>) 
     if !record.is_live() {
         return None;
     }
-    let custom = service::registry(&record).ok().flatten();
+    let custom = read::custom(&record).ok().flatten();
     let mut scribe = Scribe::new(request, custom.as_ref().unwrap_or_else(|| Registry::shared()), env);
     let id = if let Endpoint::Resource(_, id) = &endpoint { id } else { "" };
     scribe.refused(operation(&request.method, &endpoint), id, response, None);
