@@ -114,6 +114,19 @@ impl Deployment {
         self.target.send(request)
     }
 
+    /// Sends a request again while the answer is 503 with `Retry-After`, as the first requests to an empty store may be
+    /// answered: one of them creates the environment, the others wait.
+    fn patiently(&self, request: &Request) -> Result<Answer> {
+        for _ in 0..5 {
+            let answer = self.send(request)?;
+            if answer.status != 503 || answer.header("retry-after").is_none() {
+                return Ok(answer);
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        self.send(request)
+    }
+
     /// Makes a connection in an account of its own; `changes` is the body of a PATCH of it, empty for none.
     ///
     /// # Errors
@@ -124,7 +137,7 @@ impl Deployment {
         let path = "/directory/resources/v1/configurations/scim2";
         let body = json!({ "source": "other", "connectionName": "directory" });
         let create = Request::new("POST", path).json(&body).bearer(&self.vendor_token);
-        let answer = self.send(&create.header("frontegg-tenant-id", &account))?;
+        let answer = self.patiently(&create.header("frontegg-tenant-id", &account))?;
         ensure!(answer.status == 201, "no connection was made: {}", answer.brief());
         let made = answer.json();
         let text = |name: &str| made[name].as_str().map(str::to_owned).context("the new connection is not described");

@@ -31,9 +31,9 @@ pub fn run() -> Result<()> {
     });
     stages.attempt("boundaries and sizes", || {
         build::guests()?;
-        let mut tests = cargo();
-        tests.args(["test", "--package", "scim-host-tests", "--", "boundary", "sizes"]);
-        run_command(&mut tests)
+        let test = |suite| run_command(cargo().args(["test", "--package", "scim-host-tests", "--", suite]));
+        test("boundary")?;
+        test("sizes")
     });
     stages.finish()
 }

@@ -24,6 +24,7 @@ const SPIN: &[&str] = &[
     "wasi:filesystem/",
     "wasi:sockets/",
     "wasi:keyvalue/atomics@0.2.0-draft2",
+    "wasi:keyvalue/batch@0.2.0-draft2",
     "wasi:keyvalue/store@0.2.0-draft2",
     "fermyon:spin/key-value@",
     "fermyon:spin/variables@",
