@@ -1,15 +1,13 @@
 //! `cargo xtask up`: from a fresh clone to a running edge.
 
-use std::env;
-use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::build;
 use crate::command::root;
-use crate::{build, tools};
 
 /// What to run.
 #[derive(clap::Args)]
@@ -30,22 +28,11 @@ pub struct Options {
 /// # Errors
 /// A tool is missing, something does not compile, or the server cannot start.
 pub fn run(options: &Options) -> Result<()> {
-    let envoy = if options.envoy { Some(tools::envoy()?) } else { None };
     let mut serve = Command::new(build::everything(false)?);
     serve.current_dir(root()).arg("serve").arg("--data").arg(&options.data);
     serve.args(["--listen", &options.listen.to_string()]);
     serve.args(["--front", if options.envoy { "envoy" } else { "embedded" }]);
-    if let Some(directory) = envoy.as_deref().and_then(Path::parent) {
-        serve.env("PATH", path_with(directory)?);
-    }
     replace_with(serve)
-}
-
-/// The search path with one directory before the others.
-fn path_with(directory: &Path) -> Result<OsString> {
-    let present = env::var_os("PATH").unwrap_or_default();
-    let directories = std::iter::once(directory.to_owned()).chain(env::split_paths(&present));
-    env::join_paths(directories).context("the path of the target directory holds a colon")
 }
 
 /// Becomes that program, so that Ctrl-C and `kill` reach it and nothing is left behind.
