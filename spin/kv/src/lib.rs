@@ -6,11 +6,11 @@
 
 mod bucket;
 mod message;
-mod settings;
+pub mod settings;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use scim_engine::env::Timestamp;
+use scim_engine::env::{Config, Timestamp, UserJwt};
 use scim_engine::http::Response;
 use scim_engine::store::{Handler, PageCache, Session, Turn};
 use spin_sdk::wasip3::clocks::system_clock;
@@ -29,9 +29,25 @@ static PAGES: LazyLock<PageCache> = LazyLock::new(|| PageCache::new(CACHED_BYTES
 /// # Errors
 /// What Spin should answer when not even an error response could be made.
 pub async fn serve(request: types::Request, handler: Handler) -> Result<types::Response, types::ErrorCode> {
+    serve_users(request, handler, None).await
+}
+
+/// The same for a handler that knows customers' users, with what verifies their tokens.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_users(
+    request: types::Request,
+    handler: Handler,
+    users: Option<UserJwt>,
+) -> Result<types::Response, types::ErrorCode> {
     let (config, bucket) = match futures::try_join!(settings::load(), Bucket::open()) {
         Ok(opened) => opened,
         Err(reason) => return message::unavailable(&reason),
+    };
+    let config = match users {
+        Some(users) => Arc::new(Config { user_jwt: Some(users), ..(*config).clone() }),
+        None => config,
     };
     let request = match message::read(request, config.limits.body).await {
         Ok(request) => request,

@@ -29,7 +29,10 @@ pub async fn load() -> Result<Arc<Config>, String> {
 }
 
 /// A variable; an empty one counts as unset.
-async fn variable(name: &str) -> Result<Option<String>, String> {
+///
+/// # Errors
+/// A variables provider that does not answer; the text is for the log.
+pub async fn variable(name: &str) -> Result<Option<String>, String> {
     match variables::get(name).await {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(Error::Undefined(_)) => Ok(None),
