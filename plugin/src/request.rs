@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
+use scim_engine::error::SCIM_JSON;
 use scim_engine::http::Request;
 use scim_engine::scim;
 
@@ -22,7 +23,7 @@ pub struct RequestContext {
     is_scim: bool,
     /// Bytes of the request body so far.
     received: usize,
-    /// What replaces the body of an answer that Envoy made itself.
+    /// What replaces the body of a failure that is not SCIM.
     replacement: Option<Vec<u8>>,
 }
 
@@ -40,7 +41,7 @@ impl RequestContext {
         }
     }
 
-    /// Gives an answer of Envoy's own, such as one to a refused connection, the form of SCIM.
+    /// Gives a failure, such as Envoy's own answer when the origin refuses the connection, the form of SCIM.
     fn replace_answer(&mut self) {
         let response = worker::no_origin();
         let set = |name: &str, value: Option<&str>| hostcalls::set_map_value(MapType::HttpResponseHeaders, name, value);
@@ -110,7 +111,7 @@ impl HttpContext for RequestContext {
         }
         let version = version.and_then(|version| std::str::from_utf8(&version).ok()?.parse().ok());
         worker.borrow_mut().answered(self.context, version, host::now());
-        if is_local_failure() {
+        if is_foreign_failure() {
             self.replace_answer();
         }
         Action::Continue
@@ -156,9 +157,9 @@ fn source() -> Option<std::net::IpAddr> {
     Some(address.ip())
 }
 
-/// Whether Envoy made this answer itself because the origin gave none.
-fn is_local_failure() -> bool {
-    let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
-    let details = hostcalls::get_property(vec!["response", "code_details"]).ok().flatten();
-    status.is_some_and(|status| status.starts_with(b"5")) && details.is_some_and(|details| details != b"via_upstream")
+/// Whether this failure does not have the form of SCIM: Envoy made it, or something between here and the origin.
+fn is_foreign_failure() -> bool {
+    let header = |name| hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten();
+    header(":status").is_some_and(|status| status.starts_with(b"5"))
+        && !header("content-type").is_some_and(|kind| kind.starts_with(SCIM_JSON.as_bytes()))
 }

@@ -3,10 +3,10 @@
 //! A SCIM request goes through these steps, and starts over from the first whenever something it waited for arrives:
 //!
 //! 1. a *current* head of its directory: a fresh one at hand, else one check with the origin;
-//! 2. [`admit`](scim::admit): authentication and authorisation from the head alone. A token the cached head does not
-//!    know is worth one more check, for it may be new;
-//! 3. a write goes to the origin; a read is answered from pages at hand, after at most one fetch. If that is not
-//!    enough, the origin answers while the cache goes on filling, so that the edge is never slower than no edge.
+//! 2. authentication, from the head alone. A token the cached head does not know is worth one more check, for it may be
+//!    new;
+//! 3. a read is answered from pages at hand, after at most one fetch. If that is not enough, the origin answers while
+//!    the cache goes on filling, so that the edge is never slower than no edge. Everything else goes to the origin.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -65,6 +65,8 @@ struct Ticket {
     request: Request,
     arrived: u64,
     seed: [u8; 32],
+    /// The version below which this request may not read: that of the latest write answered before it came.
+    floor: u64,
     /// What its own check of the head said.
     checked: Option<Check>,
     /// Whether it has fetched pages already.
@@ -94,8 +96,13 @@ struct Current {
     stale: Option<u64>,
 }
 
-/// A step's answer or its verdict, if the step ended early.
-type Step<T> = Result<T, Verdict>;
+impl Current {
+    const ABSENT: Self = Self { head: None, stale: None };
+
+    fn confirmed(head: Arc<Head>) -> Self {
+        Self { head: Some(head), stale: None }
+    }
+}
 
 impl<S: Shared> Worker<S> {
     /// A worker with empty caches of its own over the shared ones.
@@ -133,6 +140,7 @@ impl<S: Shared> Worker<S> {
             request,
             arrived: now,
             seed,
+            floor: 0,
             checked: None,
             fetched: false,
             unreachable: false,
@@ -296,10 +304,7 @@ impl<S: Shared> Worker<S> {
 
     /// Runs a request as far as it goes, and keeps it if it is not finished.
     fn settle(&mut self, context: Context, mut ticket: Ticket, now: u64) -> Verdict {
-        let verdict = match self.advance(context, &mut ticket, now) {
-            Ok(response) => Verdict::Answer(response),
-            Err(verdict) => verdict,
-        };
+        let verdict = self.advance(context, &mut ticket, now);
         match verdict {
             Verdict::Hold => {
                 self.tickets.insert(context, ticket);
@@ -313,48 +318,44 @@ impl<S: Shared> Worker<S> {
         verdict
     }
 
-    fn advance(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Step<Response> {
-        let current = self.current(context, ticket, now)?;
-        let access = self.admitted(context, ticket, &current, now)?;
-        ticket.write = access == Access::Write;
-        let reachable = current.stale.is_none() && !ticket.unreachable;
-        if ticket.write || !matches!(ticket.request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
-            return Err(if reachable { Verdict::Forward } else { unavailable() });
-        }
-        match self.read(ticket, &current) {
-            Ok(response) => Ok(mark(response, current.stale)),
-            Err(Fault::Need(need)) if reachable => Err(self.fetch(context, ticket, need, now)),
-            Err(Fault::Need(_)) => Err(unavailable()),
-            Err(Fault::Refused(response)) => Ok(mark(response, current.stale)),
-            Err(Fault::Damaged(what)) => {
-                log::error!("{what}");
-                Err(Verdict::Forward)
-            }
+    fn advance(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Verdict {
+        let current = match self.current(context, ticket, now) {
+            Ok(current) => current,
+            Err(verdict) => return verdict,
+        };
+        match ticket.request.method.as_str() {
+            "GET" | "HEAD" | "OPTIONS" => self.read(context, ticket, &current, now),
+            _ => self.admit(context, ticket, &current, now),
         }
     }
 
     /// Step 1: a head to answer from.
-    fn current(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Step<Current> {
+    fn current(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Result<Current, Verdict> {
         let known = match &ticket.checked {
-            Some(Check::Absent) => return Ok(Current { head: None, stale: None }),
+            Some(Check::Absent) => return Ok(Current::ABSENT),
             _ => self.heads.get(&ticket.directory),
         };
         match &ticket.checked {
-            // An origin that reads from a replica may be behind the write it has acknowledged itself.
-            Some(Check::Found(head)) if head.version() < known.floor => Err(Verdict::Forward),
-            Some(Check::Found(head)) => Ok(Current { head: Some(Arc::clone(head)), stale: None }),
+            Some(Check::Found(head)) => {
+                // Meanwhile another check may have found a newer one, and somebody may have seen it.
+                let newer = known.head.filter(|known| known.version() > head.version());
+                let head = newer.unwrap_or_else(|| Arc::clone(head));
+                // An origin that reads from a replica may be behind the write it has acknowledged itself.
+                if head.version() < ticket.floor { Err(Verdict::Forward) } else { Ok(Current::confirmed(head)) }
+            }
             Some(Check::Failed) => self.within_grace(&known, now),
             Some(Check::Absent) | None => match known.fresh(now, self.config.max_staleness) {
-                Some(head) => Ok(Current { head: Some(Arc::clone(head)), stale: None }),
+                Some(head) => Ok(Current::confirmed(Arc::clone(head))),
                 None => self.look_up(context, ticket, &known, now),
             },
         }
     }
 
-    fn look_up(&mut self, context: Context, ticket: &mut Ticket, known: &Known, now: u64) -> Step<Current> {
+    fn look_up(&mut self, context: Context, ticket: &mut Ticket, known: &Known, now: u64) -> Result<Current, Verdict> {
+        ticket.floor = known.floor;
         let staleness = self.config.max_staleness;
         if self.absent.get(&ticket.directory).is_some_and(|at| now.saturating_sub(*at) < staleness) {
-            return Ok(Current { head: None, stale: None });
+            return Ok(Current::ABSENT);
         }
         if now < self.down_until {
             return self.within_grace(known, now);
@@ -371,7 +372,7 @@ impl<S: Shared> Worker<S> {
     }
 
     /// Asks the origin for the head.
-    fn check(&mut self, context: Context, ticket: &mut Ticket, known: &Known, now: u64) -> Step<Current> {
+    fn check(&mut self, context: Context, ticket: &mut Ticket, known: &Known, now: u64) -> Result<Current, Verdict> {
         if self.calls.in_flight() >= self.config.bounds.in_flight {
             return self.within_grace(known, now);
         }
@@ -381,7 +382,7 @@ impl<S: Shared> Worker<S> {
     }
 
     /// The origin does not answer: what was known is served for a while, if it shows every acknowledged write.
-    fn within_grace(&self, known: &Known, now: u64) -> Step<Current> {
+    fn within_grace(&self, known: &Known, now: u64) -> Result<Current, Verdict> {
         let age = now.saturating_sub(known.checked);
         match known.at_least_floor() {
             Some(head) if age <= self.config.grace => Ok(Current { head: Some(Arc::clone(head)), stale: Some(age) }),
@@ -389,28 +390,59 @@ impl<S: Shared> Worker<S> {
         }
     }
 
-    /// Step 2: whether the request may go on.
-    fn admitted(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Step<Access> {
-        let result = self.step(ticket, current, scim::admit);
-        match result {
-            Ok(access) => Ok(access),
-            Err(Fault::Refused(response)) => {
-                let known = current.head.is_some() && current.stale.is_none() && ticket.checked.is_none();
-                if response.status == 401 && known && self.rechecks.take(now) {
-                    return Err(self.recheck(context, ticket, now, response));
-                }
-                Err(Verdict::Answer(mark(response, current.stale)))
+    /// Steps 2 and 3 of a request that is answered here.
+    fn read(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
+        match self.step(ticket, current, scim::read) {
+            Ok(outcome) => Verdict::Answer(mark(outcome.response, current.stale)),
+            Err(Fault::Refused(response)) => self.refuse(context, ticket, current, response, now),
+            Err(Fault::Need(need)) if current.stale.is_none() && !ticket.unreachable => {
+                self.fetch(context, ticket, need, now)
             }
-            Err(Fault::Need(_)) => Err(Verdict::Forward),
+            Err(Fault::Need(_)) => unavailable(),
             Err(Fault::Damaged(what)) => {
                 log::error!("{what}");
-                Err(unavailable())
+                forward(current)
             }
         }
     }
 
-    /// A token that the cached head does not know may have been made since.
+    /// Steps 2 and 3 of a request that the origin answers.
+    fn admit(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
+        let access = self.step(ticket, current, scim::admit);
+        ticket.write = !matches!(access, Ok(Access::Read));
+        match access {
+            Err(Fault::Refused(response)) if response.status == 401 => {
+                self.refuse(context, ticket, current, response, now)
+            }
+            // What a known token may not do belongs in the connection's log, which the origin keeps.
+            Ok(_) | Err(Fault::Refused(_) | Fault::Need(_)) => forward(current),
+            Err(Fault::Damaged(what)) => {
+                log::error!("{what}");
+                forward(current)
+            }
+        }
+    }
+
+    /// A token that the cached head does not know is worth one more look, if there has been none.
+    fn refuse(
+        &mut self,
+        context: Context,
+        ticket: &mut Ticket,
+        current: &Current,
+        response: Response,
+        now: u64,
+    ) -> Verdict {
+        let cached = current.head.is_some() && current.stale.is_none() && ticket.checked.is_none();
+        if response.status == 401 && cached && self.rechecks.take(now) {
+            return self.recheck(context, ticket, now, response);
+        }
+        Verdict::Answer(mark(response, current.stale))
+    }
+
+    /// It may have been made since.
     fn recheck(&mut self, context: Context, ticket: &mut Ticket, now: u64, refusal: Response) -> Verdict {
+        let known = self.heads.get(&ticket.directory);
+        ticket.floor = known.floor;
         if self.calls.join_head(&ticket.directory, ticket.arrived, context) {
             ticket.outstanding += 1;
             return Verdict::Hold;
@@ -418,20 +450,10 @@ impl<S: Shared> Worker<S> {
         if now < self.down_until {
             return Verdict::Answer(refusal);
         }
-        let known = self.heads.get(&ticket.directory);
         match self.check(context, ticket, &known, now) {
             Err(Verdict::Hold) => Verdict::Hold,
             _ => Verdict::Answer(refusal),
         }
-    }
-
-    /// Step 3: a read.
-    fn read(&self, ticket: &Ticket, current: &Current) -> Result<Response, Fault> {
-        let outcome = self.step(ticket, current, scim::read)?;
-        if outcome.commits.is_empty() {
-            return Ok(outcome.response);
-        }
-        Err(Fault::Damaged("a read wanted to change its directory".to_owned()))
     }
 
     fn step<T>(
@@ -494,6 +516,11 @@ pub fn too_large() -> ScimError {
 /// The answer while the origin is needed and does not answer.
 pub fn no_origin() -> Response {
     ScimError::new(Kind::Unavailable, "the directory can not be reached now: nothing was changed, try again").response()
+}
+
+/// To the origin, unless it is known not to answer.
+fn forward(current: &Current) -> Verdict {
+    if current.stale.is_none() { Verdict::Forward } else { unavailable() }
 }
 
 fn unavailable() -> Verdict {
