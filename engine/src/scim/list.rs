@@ -1,6 +1,7 @@
 //! Lists: filter, order, page (RFC 7644 section 3.4.2, cursors of RFC 9865).
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -114,19 +115,9 @@ impl Lister<'_> {
         let mut skip = if let Start::Skip(skip) = start { *skip } else { 0 };
         let mut found = Vec::new();
         for (kind, count) in self.kinds.iter().zip(&counts) {
-            let range = match start {
-                Start::After(after, _) if kind.name() < after.name() && self.kinds.len() > 1 && *kind != Kind::User => {
-                    continue;
-                }
-                Start::After(Kind::Group, _) if *kind == Kind::User => continue,
-                Start::After(after, id) if kind == after => {
-                    let mut from = layout::resource(*kind, id);
-                    from.push(0);
-                    from..layout::under(&layout::resources(*kind)).end
-                }
-                _ => layout::under(&layout::resources(*kind)),
-            };
-            let wanted = self.query.count - found.len();
+            let Some(range) = self.rest(*kind, start) else { continue };
+            // One more than the page holds tells whether another page follows.
+            let wanted = (self.query.count + 1).saturating_sub(found.len());
             if skip < *count && wanted > 0 {
                 for (_, value) in self.txn.scan(&range.start..&range.end, skip, wanted, false)? {
                     found.push((*kind, directory::decode(&value)?));
@@ -134,8 +125,21 @@ impl Lister<'_> {
             }
             skip = skip.saturating_sub(*count);
         }
-        let more = found.len() == self.query.count && self.query.count > 0;
+        let more = found.len() > self.query.count && self.query.count > 0;
+        found.truncate(self.query.count);
         Ok(Listed { found, total: counts.iter().sum(), more })
+    }
+
+    /// The keys of a kind that come after the start of the page; `None` when all of them lie before it.
+    fn rest(&self, kind: Kind, start: &Start) -> Option<Range<Vec<u8>>> {
+        let all = layout::under(&layout::resources(kind));
+        let Start::After(last, id) = start else { return Some(all) };
+        let place = |kind: Kind| self.kinds.iter().position(|k| *k == kind);
+        match place(kind).cmp(&place(*last)) {
+            Ordering::Less => None,
+            Ordering::Equal => Some([layout::resource(kind, id), vec![0]].concat()..all.end),
+            Ordering::Greater => Some(all),
+        }
     }
 
     /// The index that already has the order asked for: a unique index of a required attribute misses nobody.
