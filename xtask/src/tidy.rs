@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::command::root;
 
 /// Documents that speak of the tree.
-const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "host-tests/README.md"];
+const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "host-tests/README.md"];
 
 /// First components of paths that must exist; anything else in backticks is a route, a command or a name.
 const TREE: &[&str] =
