@@ -1,0 +1,82 @@
+//! `cargo xtask bench`: what operations cost as a directory grows. Counts do not depend on the machine; times do.
+
+mod suite;
+mod world;
+
+use anyhow::Result;
+use clap::Parser;
+use scim_engine::env::Limits;
+
+use suite::Measured;
+
+/// Measures the engine over a key-value store in memory.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench")]
+struct Arguments {
+    /// Users of each directory, the first of which is the baseline
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
+    users: Vec<usize>,
+    /// Bytes of a page, if not the default
+    #[arg(long)]
+    page_bytes: Option<usize>,
+    /// Writes a head keeps, if not the default
+    #[arg(long)]
+    pending_entries: Option<usize>,
+    /// Bytes of writes a head keeps, if not the default
+    #[arg(long)]
+    pending_bytes: Option<usize>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let default = Limits::default();
+    let limits = Limits {
+        page_bytes: arguments.page_bytes.unwrap_or(default.page_bytes),
+        pending_entries: arguments.pending_entries.unwrap_or(default.pending_entries),
+        pending_bytes: arguments.pending_bytes.unwrap_or(default.pending_bytes),
+        ..default
+    };
+    let (page, entries, bytes) = (limits.page_bytes, limits.pending_entries, limits.pending_bytes);
+    println!("pages of {page} bytes, {entries} writes or {bytes} bytes pending");
+    let mut baseline = Vec::new();
+    for users in arguments.users {
+        let measured = suite::measure(users, &limits)?;
+        if baseline.is_empty() {
+            baseline.clone_from(&measured);
+        }
+        print(&measured, &baseline);
+    }
+    Ok(())
+}
+
+fn print(measured: &[Measured], baseline: &[Measured]) {
+    println!(
+        "{:36} {:>7} {:>13} {:>13} {:>15} {:>15}",
+        "operation", "calls", "pages read", "written", "KiB written", "median us"
+    );
+    for one in measured {
+        // A group that the baseline is too small for is compared with its largest.
+        let kin = |other: &&Measured| other.name == one.name || verb(&other.name) == verb(&one.name);
+        let base = baseline.iter().find(|other| other.name == one.name).or_else(|| baseline.iter().rfind(kin));
+        let ratio = |figure: fn(&Measured) -> f64| {
+            let (now, then) = (figure(one), base.map_or(0.0, figure));
+            let text = if then > 0.0 { format!("{:.2}x", now / then) } else { "-".to_owned() };
+            format!("{now:.1} {text:>6}")
+        };
+        println!(
+            "{:36} {:>7.1} {:>13} {:>13} {:>15} {:>15}",
+            one.name,
+            one.calls,
+            ratio(|m| m.pages_read),
+            ratio(|m| m.pages_written),
+            ratio(|m| m.kib_written),
+            ratio(|m| m.micros)
+        );
+    }
+    println!();
+}
+
+/// A name up to its number.
+fn verb(name: &str) -> &str {
+    name.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default()
+}

@@ -1,0 +1,183 @@
+//! The operations of one size, each many times: half with nothing cached, which counts, half as an instance that has
+//! been running, which is timed.
+
+use anyhow::{Context, Result};
+use scim_engine::env::Limits;
+use serde_json::{Value, json};
+
+use crate::world::{Cost, World, operation};
+
+/// Requests of each operation, cold and warm together.
+const SAMPLES: usize = 400;
+/// Users who leave.
+const LEAVERS: usize = 20;
+/// Groups each of them is in.
+const MANY: usize = 100;
+/// Sizes of groups.
+const GROUPS: [usize; 4] = [0, 1000, 50_000, 500_000];
+
+/// One operation's cost at one size, means over its requests.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What was done.
+    pub name: String,
+    /// Key-value calls, with nothing cached.
+    pub calls: f64,
+    /// Pages read, with nothing cached.
+    pub pages_read: f64,
+    /// Pages written.
+    pub pages_written: f64,
+    /// KiB written, heads included.
+    pub kib_written: f64,
+    /// Median time in microseconds, warm.
+    pub micros: f64,
+}
+
+/// A request: method, path and body.
+type Asked = (&'static str, String, Option<Value>);
+
+struct Suite {
+    world: World,
+    measured: Vec<Measured>,
+}
+
+/// Builds a directory of so many users and measures it.
+///
+/// # Errors
+/// A request is refused.
+pub fn measure(users: usize, limits: &Limits) -> Result<Vec<Measured>> {
+    let mut world = World::new(limits)?;
+    let ids = world.load("/Users", (0..users + SAMPLES).map(person))?;
+    let (members, spare) = ids.split_at_checked(users).context("too few users")?;
+    let mut suite = Suite { world, measured: Vec::new() };
+    suite.users(members, spare)?;
+    suite.lists(users)?;
+    for size in GROUPS.into_iter().filter(|size| *size <= users) {
+        suite.group(members.get(..size).context("too few users")?, spare)?;
+    }
+    suite.leavers(spare)?;
+    let (values, bytes) = suite.world.stored();
+    println!("{users} users: {values} values of {} MiB in the store", bytes >> 20);
+    Ok(suite.measured)
+}
+
+impl Suite {
+    fn users(&mut self, members: &[String], spare: &[String]) -> Result<()> {
+        let first = members.len() + spare.len();
+        let any = |i: usize| &members[i.wrapping_mul(7919) % members.len()];
+        self.sample("create a user", SAMPLES, &|i| ("POST", "/Users".into(), Some(person(first + i))))?;
+        self.sample("get a user by id", SAMPLES, &|i| ("GET", format!("/Users/{}", any(i)), None))?;
+        self.sample("filter by userName", SAMPLES, &|i| {
+            let name = user_name(i.wrapping_mul(7919) % members.len());
+            ("GET", format!("/Users?filter=userName%20eq%20%22{name}%22"), None)
+        })?;
+        self.sample("PATCH active", SAMPLES, &|i| {
+            let change = operation("replace", "active", &json!(i % 2 == 1));
+            ("PATCH", format!("/Users/{}", any(i)), Some(change))
+        })
+    }
+
+    fn lists(&mut self, users: usize) -> Result<()> {
+        for (place, index) in [("start", 1), ("middle", users / 2), ("end", users - 50)] {
+            let path = format!("/Users?startIndex={index}&count=50");
+            self.sample(&format!("list 50 by index, {place}"), SAMPLES, &|_| ("GET", path.clone(), None))?;
+        }
+        let mut cursor = String::new();
+        for place in ["start", "later"] {
+            let path = format!("/Users?cursor={cursor}&count=50");
+            self.sample(&format!("list 50 by cursor, {place}"), SAMPLES, &|_| ("GET", path.clone(), None))?;
+            for _ in 0..5 {
+                let (page, _) = self.world.send("GET", &format!("/Users?cursor={cursor}&count=100"), None, true)?;
+                page["nextCursor"].as_str().context("no cursor")?.clone_into(&mut cursor);
+            }
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, members: &[String], spare: &[String]) -> Result<()> {
+        let size = members.len();
+        let group = self.world.load("/Groups", [json!({ "displayName": format!("Group of {size}") })].into_iter())?;
+        let group = group.first().context("no group")?;
+        self.world.join(group, members)?;
+        let path = format!("/Groups/{group}");
+        self.sample(&format!("add a member to {size}"), SAMPLES, &|i| {
+            ("PATCH", path.clone(), Some(operation("add", "members", &json!([{ "value": spare[i] }]))))
+        })?;
+        self.sample(&format!("remove a member of {size}"), SAMPLES, &|i| {
+            let member = format!("members[value eq \"{}\"]", spare[i]);
+            ("PATCH", path.clone(), Some(operation("remove", &member, &Value::Null)))
+        })?;
+        let brief = format!("{path}?excludedAttributes=members");
+        self.sample(&format!("get a group of {size}, no members"), SAMPLES, &|_| ("GET", brief.clone(), None))?;
+        if size > 0 {
+            self.sample(&format!("delete a group of {size}"), 1, &|_| ("DELETE", path.clone(), None))?;
+        }
+        Ok(())
+    }
+
+    fn leavers(&mut self, spare: &[String]) -> Result<()> {
+        let leavers = spare.get(..LEAVERS).context("too few users")?;
+        let groups = (0..MANY).map(|number| json!({ "displayName": format!("Team {number}") }));
+        for group in self.world.load("/Groups", groups)? {
+            self.world.join(&group, leavers)?;
+        }
+        let path = |i: usize| ("DELETE", format!("/Users/{}", leavers[i]), None);
+        self.sample(&format!("delete a user in {MANY} groups"), LEAVERS, &path)
+    }
+
+    fn sample(&mut self, name: &str, times: usize, asked: &dyn Fn(usize) -> Asked) -> Result<()> {
+        let mut costs = [Cost::default(); 2];
+        let mut times_taken = Vec::new();
+        for i in 0..times {
+            let (method, path, body) = asked(i);
+            let warm = i % 2 == 1;
+            let (_, cost) = self.world.send(method, &path, body.as_ref(), warm)?;
+            if warm || times == 1 {
+                times_taken.push(cost.time);
+            }
+            let [cold, all] = &mut costs;
+            if !warm {
+                cold.add(cost);
+            }
+            all.add(cost);
+        }
+        times_taken.sort_unstable();
+        let median = times_taken.get(times_taken.len() / 2).copied().unwrap_or_default();
+        let [cold, all] = costs;
+        let (half, whole) = (times.div_ceil(2), times);
+        self.measured.push(Measured {
+            name: name.to_owned(),
+            calls: mean(cold.calls, half),
+            pages_read: mean(cold.pages_read, half),
+            pages_written: mean(all.pages_written, whole),
+            kib_written: mean(all.bytes_written, whole) / 1024.0,
+            micros: median.as_secs_f64() * 1e6,
+        });
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures to look at")]
+fn mean(sum: u64, times: usize) -> f64 {
+    sum as f64 / times as f64
+}
+
+/// Names lie in no order of creation, as in life.
+fn user_name(number: usize) -> String {
+    let mixed = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
+    format!("{mixed:016x}.u{number}@example.com")
+}
+
+fn person(number: usize) -> Value {
+    let name = user_name(number);
+    let (given, family) = (format!("Given{}", number % 997), format!("Family{}", number % 4999));
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": name,
+        "externalId": format!("00u{}", name.get(..16).unwrap_or_default()),
+        "displayName": format!("{given} {family}"),
+        "name": { "givenName": given, "familyName": family },
+        "emails": [{ "value": name, "type": "work", "primary": true }],
+        "active": true,
+    })
+}

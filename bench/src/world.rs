@@ -1,0 +1,215 @@
+//! One connection in a store that counts, and requests against it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use scim_engine::env::{Config, Credential, Limits, Timestamp};
+use scim_engine::http::{Request, Response};
+use scim_engine::store::memory::MemoryStore;
+use scim_engine::store::{Call, Handler, PageCache, Session, Turn};
+use scim_engine::{connections, scim};
+use serde_json::{Value, json};
+
+const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+/// What an instance of the Spin component keeps.
+const CACHE: usize = 32 << 20;
+/// Operations of one Bulk request while loading.
+const LOAD: usize = 5000;
+
+/// What requests have cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// Calls to the key-value store; a batch of pages is one.
+    pub calls: u64,
+    /// Pages loaded.
+    pub pages_read: u64,
+    /// Pages stored.
+    pub pages_written: u64,
+    /// Bytes of pages and heads stored.
+    pub bytes_written: u64,
+    /// Time spent, the store in memory included.
+    pub time: Duration,
+}
+
+/// A connection.
+pub struct World {
+    store: MemoryStore,
+    warm: PageCache,
+    config: Arc<Config>,
+    serving: Arc<Config>,
+    clock: u64,
+    base: String,
+    token: String,
+}
+
+impl World {
+    /// A fresh connection; `tuned` are the limits its requests run under.
+    ///
+    /// # Errors
+    /// The connection cannot be made.
+    pub fn new(tuned: &Limits) -> Result<Self> {
+        let vendor = Credential { client_id: "vendor".into(), secret: "secret".into() };
+        let serving = Config { vendor: Some(vendor), limits: tuned.clone(), ..Config::default() };
+        // Loading is not what is measured: it goes in large steps, without a log.
+        let limits = Limits { body: 1 << 26, bulk_operations: LOAD, log_entries: 0, ..tuned.clone() };
+        let config = Arc::new(Config { limits, ..serving.clone() });
+        let mut world = Self {
+            store: MemoryStore::default(),
+            warm: PageCache::new(CACHE),
+            config,
+            serving: Arc::new(serving),
+            clock: 1_700_000_000_000,
+            base: String::new(),
+            token: String::new(),
+        };
+        let credential = json!({ "clientId": "vendor", "secret": "secret" });
+        let vendor = body(&world.call(connections::handle, "POST", "/auth/vendor/", Some(&credential), true).0);
+        world.token = vendor["token"].as_str().context("no vendor token")?.to_owned();
+        let wanted = json!({ "source": "okta", "connectionName": "bench" });
+        let path = "/directory/resources/v1/configurations/scim2";
+        let made = body(&world.call(connections::handle, "POST", path, Some(&wanted), true).0);
+        world.base = format!("/directory/resources/scim/v2.0/{}", made["id"].as_str().context("no connection")?);
+        world.token = made["token"].as_str().context("no token")?.to_owned();
+        Ok(world)
+    }
+
+    /// Sends a SCIM request: `warm`, with the cache of an instance, or with nothing cached. What it cost.
+    ///
+    /// # Errors
+    /// It is not answered 2xx.
+    pub fn send(&mut self, method: &str, path: &str, request: Option<&Value>, warm: bool) -> Result<(Value, Cost)> {
+        let target = format!("{}{path}", self.base);
+        let config = Arc::clone(&self.serving);
+        let loading = std::mem::replace(&mut self.config, config);
+        let (response, cost) = self.call(scim::handle, method, &target, request, warm);
+        self.config = loading;
+        let answer = body(&response);
+        ensure!((200..300).contains(&response.status), "{method} {path}: {} {answer}", response.status);
+        Ok((answer, cost))
+    }
+
+    /// Makes resources in large steps; their ids.
+    ///
+    /// # Errors
+    /// One is refused.
+    pub fn load(&mut self, endpoint: &str, resources: impl Iterator<Item = Value>) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        let mut resources = resources.enumerate().peekable();
+        while resources.peek().is_some() {
+            let operation = |(number, data)| json!({ "method": "POST", "path": endpoint, "bulkId": format!("b{number}"), "data": data });
+            let operations: Vec<Value> = resources.by_ref().take(LOAD).map(operation).collect();
+            for done in self.bulk(&operations)? {
+                let id = done["location"].as_str().and_then(|location| location.rsplit('/').next());
+                ids.push(id.with_context(|| format!("no location: {done}"))?.to_owned());
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Puts members into a group in large steps.
+    ///
+    /// # Errors
+    /// The group refuses them.
+    pub fn join(&mut self, group: &str, members: &[String]) -> Result<()> {
+        for some in members.chunks(LOAD) {
+            let value: Vec<Value> = some.iter().map(|id| json!({ "value": id, "type": "User" })).collect();
+            let data = operation("add", "members", &Value::Array(value));
+            self.bulk(&[json!({ "method": "PATCH", "path": format!("/Groups/{group}"), "data": data })])?;
+        }
+        Ok(())
+    }
+
+    /// Pages and heads of the store: how many, and their bytes.
+    pub fn stored(&self) -> (usize, usize) {
+        let values = self.store.values();
+        (values.len(), values.values().map(Vec::len).sum())
+    }
+
+    fn bulk(&mut self, operations: &[Value]) -> Result<Vec<Value>> {
+        let request = json!({ "schemas": [BULK], "Operations": operations });
+        let target = format!("{}/Bulk", self.base);
+        let (response, _) = self.call(scim::handle, "POST", &target, Some(&request), true);
+        let answer = body(&response);
+        let done = answer["Operations"].as_array().with_context(|| format!("{answer}"))?.clone();
+        let refused = done.iter().find(|done| !done["status"].as_str().is_some_and(|status| status.starts_with('2')));
+        ensure!(refused.is_none(), "{refused:?}");
+        Ok(done)
+    }
+
+    fn call(
+        &mut self,
+        handler: Handler,
+        method: &str,
+        target: &str,
+        body: Option<&Value>,
+        warm: bool,
+    ) -> (Response, Cost) {
+        self.clock += 7;
+        let mut headers = vec![("host".to_owned(), b"scim.example".to_vec())];
+        if !self.token.is_empty() {
+            headers.push(("authorization".to_owned(), format!("Bearer {}", self.token).into_bytes()));
+        }
+        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let request = Request { method: method.into(), target: target.into(), headers, body, source: None };
+        let mut seed = [0; 32];
+        seed.iter_mut().zip(self.clock.to_be_bytes()).for_each(|(to, from)| *to = from);
+        let cold = PageCache::new(0);
+        let cache = if warm { &self.warm } else { &cold };
+        let mut cost = Cost::default();
+        let start = Instant::now();
+        let mut session =
+            Session::new(handler, request, seed, Timestamp(self.clock), Arc::clone(&self.config)).trusting_swaps();
+        let mut reply = None;
+        let response = loop {
+            match session.turn(cache, reply.take()) {
+                Turn::Call(call) => {
+                    let answer = self.store.call(&call);
+                    cost.count(&call);
+                    reply = Some(answer);
+                }
+                Turn::Done(response) => break response,
+            }
+        };
+        cost.time = start.elapsed();
+        (response, cost)
+    }
+}
+
+impl Cost {
+    /// Adds another's.
+    pub fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.pages_read += other.pages_read;
+        self.pages_written += other.pages_written;
+        self.bytes_written += other.bytes_written;
+        self.time += other.time;
+    }
+
+    fn count(&mut self, call: &Call) {
+        self.calls += 1;
+        match call {
+            Call::LoadPages(pages) => self.pages_read += pages.len() as u64,
+            Call::StorePages(_, pages) => {
+                self.pages_written += pages.len() as u64;
+                self.bytes_written += pages.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+            }
+            Call::CreateHead { head, .. } | Call::SwapHead { head, .. } => self.bytes_written += head.len() as u64,
+            Call::LoadHead(_) | Call::Elect(_) | Call::DeletePages(..) => {}
+        }
+    }
+}
+
+/// The body of a PATCH with one operation.
+pub fn operation(op: &str, path: &str, value: &Value) -> Value {
+    let mut operation = json!({ "op": op, "path": path });
+    if !value.is_null() {
+        operation["value"] = value.clone();
+    }
+    json!({ "schemas": [PATCH], "Operations": [operation] })
+}
+
+fn body(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap_or_default()
+}
