@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`] | one JSON document, compiled once |
 //! | [`worker`] | what becomes of each request; knows nothing of Envoy |
+//! | [`replica`] | what this Envoy knows of directories |
 //! | [`origin`] | calls for heads and pages, coalesced |
 //! | [`shared`] | heads and pages in a fixed number of slots that all workers share |
 //! | [`bucket`] | a token bucket |
@@ -13,9 +14,12 @@ pub mod bucket;
 pub mod config;
 mod host;
 pub mod origin;
+pub mod replica;
 mod request;
 mod root;
 pub mod shared;
+#[cfg(test)]
+mod tests;
 pub mod worker;
 
 use proxy_wasm::types::LogLevel;

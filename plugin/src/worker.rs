@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use scim_engine::edge::{self, Item};
+use scim_engine::edge;
 use scim_engine::env::{Env, Timestamp};
 use scim_engine::error::{Kind, ScimError};
 use scim_engine::http::{Request, Response};
@@ -22,16 +22,11 @@ use scim_engine::store::{DirectoryId, Fault, Head, Need, PageId, View};
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::origin::{Ask, Call, Calls, Context, Flight, Open, Reply};
-use crate::shared::{Heads, Known, Pages, Shared};
+use crate::replica::{Check, Fetch, Replica};
+use crate::shared::{Known, Shared};
 
 /// Header of an origin's answer with the version its commit made.
 pub const VERSION_HEADER: &str = "x-scim-version";
-
-/// After a call that failed, this worker does not ask again for so long, in microseconds.
-const DOWN: u64 = 1_000_000;
-
-/// Directories remembered as absent, at most.
-const MAX_ABSENT: usize = 1024;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +44,11 @@ pub enum Verdict {
 /// One worker: its view of the shared caches, its calls and its requests.
 pub struct Worker<S> {
     config: Rc<Config>,
-    heads: Heads<S>,
-    pages: Pages<S>,
+    replica: Replica<S>,
     calls: Calls,
     tickets: HashMap<Context, Ticket>,
-    absent: HashMap<DirectoryId, u64>,
     lookups: Bucket,
     rechecks: Bucket,
-    down_until: u64,
 }
 
 /// A SCIM request that is not finished.
@@ -69,24 +61,14 @@ struct Ticket {
     floor: u64,
     /// What its own check of the head said.
     checked: Option<Check>,
-    /// Whether it has fetched pages already.
-    fetched: bool,
-    /// Whether a call it waited for failed.
-    unreachable: bool,
+    /// What came of its fetch of pages.
+    fetch: Fetch,
     /// Calls it waits for.
     outstanding: usize,
     /// Whether the origin has it now.
     forwarded: bool,
     /// Whether it may change the directory.
     write: bool,
-}
-
-/// What a check of a head said.
-#[derive(Clone)]
-enum Check {
-    Found(Arc<Head>),
-    Absent,
-    Failed,
 }
 
 /// A head to answer from: `None` for a directory that does not exist.
@@ -108,14 +90,11 @@ impl<S: Shared> Worker<S> {
     /// A worker with empty caches of its own over the shared ones.
     pub fn new(config: Rc<Config>, shared: Rc<S>) -> Self {
         Self {
-            heads: Heads::new(Rc::clone(&shared), config.slots.heads),
-            pages: Pages::new(shared, config.slots.pages, config.slots.worker_bytes),
+            replica: Replica::new(shared, config.slots),
             calls: Calls::default(),
             tickets: HashMap::new(),
-            absent: HashMap::new(),
             lookups: Bucket::new(config.bounds.lookups),
             rechecks: Bucket::new(config.bounds.rechecks),
-            down_until: 0,
             config,
         }
     }
@@ -142,8 +121,7 @@ impl<S: Shared> Worker<S> {
             seed,
             floor: 0,
             checked: None,
-            fetched: false,
-            unreachable: false,
+            fetch: Fetch::None,
             outstanding: 0,
             forwarded: false,
             write: false,
@@ -181,8 +159,10 @@ impl<S: Shared> Worker<S> {
     pub fn land(&mut self, flight: Flight, reply: Reply, now: u64) -> Vec<(Context, Verdict)> {
         let Some(Open { ask, started, waiters }) = self.calls.close(flight) else { return Vec::new() };
         let landed = match ask {
-            Ask::Head(directory, known) => Landed::Head(self.head_landed(&directory, known, started, &reply, now)),
-            Ask::Pages(directory, ids) => Landed::Pages(self.pages_landed(&directory, &ids, &reply, now)),
+            Ask::Head(directory, known) => {
+                Landed::Head(self.replica.head_landed(&directory, known, started, &reply, now))
+            }
+            Ask::Pages(directory, ids) => Landed::Pages(self.replica.pages_landed(&directory, &ids, &reply, now)),
         };
         let mut verdicts = Vec::new();
         for context in waiters {
@@ -190,7 +170,7 @@ impl<S: Shared> Worker<S> {
             ticket.outstanding = ticket.outstanding.saturating_sub(1);
             match &landed {
                 Landed::Head(check) => ticket.checked = Some(check.clone()),
-                Landed::Pages(arrived) => ticket.unreachable |= !arrived,
+                Landed::Pages(fetch) => ticket.fetch = ticket.fetch.max(*fetch),
             }
             if ticket.outstanding > 0 {
                 self.tickets.insert(context, ticket);
@@ -208,7 +188,7 @@ impl<S: Shared> Worker<S> {
     pub fn answered(&mut self, context: Context, version: Option<u64>, now: u64) {
         let Some(ticket) = self.tickets.remove(&context) else { return };
         if ticket.write || version.is_some() {
-            self.heads.wrote(&ticket.directory, version, now);
+            self.replica.heads.wrote(&ticket.directory, version, now);
         }
     }
 
@@ -226,80 +206,9 @@ impl<S: Shared> Worker<S> {
     pub fn gone(&mut self, context: Context, now: u64) {
         let Some(ticket) = self.tickets.remove(&context) else { return };
         if ticket.forwarded && ticket.write {
-            self.heads.wrote(&ticket.directory, None, now);
+            self.replica.heads.wrote(&ticket.directory, None, now);
         }
         self.calls.leave(context);
-    }
-
-    fn head_landed(
-        &mut self,
-        directory: &DirectoryId,
-        known: Option<Arc<Head>>,
-        started: u64,
-        reply: &Reply,
-        now: u64,
-    ) -> Check {
-        let check = match (reply, known) {
-            (Reply::Answer { status: 200, body }, _) => self.head_in(body).map_or(Check::Failed, Check::Found),
-            (Reply::Answer { status: 304, .. }, Some(known)) => Check::Found(known),
-            (Reply::Answer { status: 404, .. }, _) => Check::Absent,
-            (Reply::Answer { status: 401 | 403, .. }, _) => {
-                log::error!("the origin refuses this edge's credential");
-                Check::Failed
-            }
-            (Reply::Answer { .. } | Reply::Failed, _) => Check::Failed,
-        };
-        match &check {
-            Check::Found(head) => self.heads.confirm(directory, head, started),
-            Check::Absent => self.remember_absent(directory, now),
-            Check::Failed => self.down_until = now + DOWN,
-        }
-        check
-    }
-
-    /// The head in a frame; the pages it brings along are kept.
-    fn head_in(&mut self, frame: &[u8]) -> Option<Arc<Head>> {
-        let mut found = None;
-        for item in edge::decode(frame)? {
-            match item {
-                Item::Head(bytes) => found = Some(Arc::new(Head::decode(bytes.into()).ok()?)),
-                Item::Page(bytes) => self.pages.keep(bytes).then_some(())?,
-                Item::Missing(_) => {}
-            }
-        }
-        found
-    }
-
-    /// Whether the origin's answer could be used.
-    fn pages_landed(&mut self, directory: &DirectoryId, ids: &[PageId], reply: &Reply, now: u64) -> bool {
-        let items = match reply {
-            Reply::Answer { status: 200, body } => edge::decode(body),
-            Reply::Answer { .. } | Reply::Failed => None,
-        };
-        let Some(items) = items else {
-            log::warn!("{} pages of a directory could not be fetched", ids.len());
-            self.down_until = now + DOWN;
-            return false;
-        };
-        for item in items {
-            match item {
-                Item::Page(bytes) => {
-                    self.pages.keep(bytes);
-                }
-                // A commit replaced it: the head that named it is out of date.
-                Item::Missing(_) => self.heads.wrote(directory, None, now),
-                Item::Head(_) => {}
-            }
-        }
-        true
-    }
-
-    fn remember_absent(&mut self, directory: &DirectoryId, now: u64) {
-        self.heads.absent(directory, now);
-        if self.absent.len() >= MAX_ABSENT {
-            self.absent.clear();
-        }
-        self.absent.insert(directory.clone(), now);
     }
 
     /// Runs a request as far as it goes, and keeps it if it is not finished.
@@ -319,6 +228,10 @@ impl<S: Shared> Worker<S> {
     }
 
     fn advance(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Verdict {
+        if ticket.fetch == Fetch::Outdated {
+            // It has waited for one call; the head that would be right now is one more.
+            return Verdict::Forward;
+        }
         let current = match self.current(context, ticket, now) {
             Ok(current) => current,
             Err(verdict) => return verdict,
@@ -333,7 +246,7 @@ impl<S: Shared> Worker<S> {
     fn current(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Result<Current, Verdict> {
         let known = match &ticket.checked {
             Some(Check::Absent) => return Ok(Current::ABSENT),
-            _ => self.heads.get(&ticket.directory),
+            _ => self.replica.heads.get(&ticket.directory),
         };
         match &ticket.checked {
             Some(Check::Found(head)) => {
@@ -354,10 +267,10 @@ impl<S: Shared> Worker<S> {
     fn look_up(&mut self, context: Context, ticket: &mut Ticket, known: &Known, now: u64) -> Result<Current, Verdict> {
         ticket.floor = known.floor;
         let staleness = self.config.max_staleness;
-        if self.absent.get(&ticket.directory).is_some_and(|at| now.saturating_sub(*at) < staleness) {
+        if self.replica.is_absent(&ticket.directory, now, staleness) {
             return Ok(Current::ABSENT);
         }
-        if now < self.down_until {
+        if self.replica.is_down(now) {
             return self.within_grace(known, now);
         }
         let oldest = known.barrier.max(now.saturating_sub(staleness));
@@ -395,10 +308,8 @@ impl<S: Shared> Worker<S> {
         match self.step(ticket, current, scim::read) {
             Ok(outcome) => Verdict::Answer(mark(outcome.response, current.stale)),
             Err(Fault::Refused(response)) => self.refuse(context, ticket, current, response, now),
-            Err(Fault::Need(need)) if current.stale.is_none() && !ticket.unreachable => {
-                self.fetch(context, ticket, need, now)
-            }
-            Err(Fault::Need(_)) => unavailable(),
+            Err(Fault::Need(_)) if current.stale.is_some() || ticket.fetch == Fetch::Failed => unavailable(),
+            Err(Fault::Need(need)) => self.fetch(context, ticket, need, now),
             Err(Fault::Damaged(what)) => {
                 log::error!("{what}");
                 forward(current)
@@ -441,13 +352,13 @@ impl<S: Shared> Worker<S> {
 
     /// It may have been made since.
     fn recheck(&mut self, context: Context, ticket: &mut Ticket, now: u64, refusal: Response) -> Verdict {
-        let known = self.heads.get(&ticket.directory);
+        let known = self.replica.heads.get(&ticket.directory);
         ticket.floor = known.floor;
         if self.calls.join_head(&ticket.directory, ticket.arrived, context) {
             ticket.outstanding += 1;
             return Verdict::Hold;
         }
-        if now < self.down_until {
+        if self.replica.is_down(now) {
             return Verdict::Answer(refusal);
         }
         match self.check(context, ticket, &known, now) {
@@ -463,7 +374,7 @@ impl<S: Shared> Worker<S> {
         handler: impl FnOnce(&Request, &View<'_>, &Env<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let heads = HashMap::from([(ticket.directory.clone(), current.head.clone())]);
-        let view = View { heads, pages: &self.pages };
+        let view = View { heads, pages: &self.replica.pages };
         let env = Env::new(Timestamp(ticket.arrived / 1000), ticket.seed, 0, &self.config.engine);
         handler(&ticket.request, &view, &env)
     }
@@ -475,7 +386,7 @@ impl<S: Shared> Worker<S> {
         if !need.heads.is_empty() || ids.len() > edge::MAX_PAGES || !room {
             return Verdict::Forward;
         }
-        let waiter = (!ticket.fetched).then_some(context);
+        let waiter = (ticket.fetch == Fetch::None).then_some(context);
         let mut calls = self.calls.join_pages(&mut ids, waiter);
         if !ids.is_empty() {
             self.calls.ask(Ask::Pages(ticket.directory.clone(), ids), now, waiter);
@@ -485,15 +396,14 @@ impl<S: Shared> Worker<S> {
             return Verdict::Forward;
         }
         ticket.outstanding += calls;
-        ticket.fetched = true;
+        ticket.fetch = Fetch::Whole;
         Verdict::Hold
     }
 }
 
 enum Landed {
     Head(Check),
-    /// Whether the call succeeded.
-    Pages(bool),
+    Pages(Fetch),
 }
 
 /// Whether a request presents exactly one bearer token. What has none is refused without asking anybody.

@@ -1,0 +1,552 @@
+//! The worker against a real origin: the engine over a store in memory. Envoy is played by [`Place`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use scim_engine::env::{Config as Engine, Credential, Env, Limits, Timestamp};
+use scim_engine::http::{Request, Response};
+use scim_engine::store::memory::{MemoryStore, run};
+use scim_engine::store::{Fault, Outcome, PageCache, Session, View};
+use scim_engine::{connections, edge, scim};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::origin::{Call, Context, Reply};
+use crate::shared::Shared;
+use crate::worker::{VERSION_HEADER, Verdict, Worker};
+
+const SECOND: u64 = 1_000_000;
+/// When every test begins, in microseconds.
+const START: u64 = 1_800_000_000 * SECOND;
+
+/// Shared data as Envoy keeps it: generations count up and never are 0.
+#[derive(Default)]
+struct Memory {
+    values: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+    generation: Cell<u32>,
+}
+
+impl Shared for Rc<Memory> {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.values.borrow().get(key).cloned()
+    }
+
+    fn set(&self, key: &str, value: &[u8], expected: Option<u32>) -> bool {
+        let found = self.values.borrow().get(key).map(|(_, generation)| *generation);
+        if found != expected {
+            return false;
+        }
+        self.generation.set(self.generation.get() + 1);
+        self.values.borrow_mut().insert(key.to_owned(), (value.to_vec(), self.generation.get()));
+        true
+    }
+}
+
+/// The origin: every handler over one store.
+struct Origin {
+    store: MemoryStore,
+    cache: PageCache,
+    config: Arc<Engine>,
+    requests: Cell<u64>,
+    up: Cell<bool>,
+}
+
+fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    match request.path() {
+        path if path.starts_with(edge::PREFIX) => edge::handle(request, view, env),
+        path if scim::connection_of(path).is_some() => scim::handle(request, view, env),
+        _ => connections::handle(request, view, env),
+    }
+}
+
+impl Origin {
+    fn new(page_bytes: usize) -> Self {
+        let config = Engine {
+            vendor: Some(Credential { client_id: "vendor".into(), secret: "vendor-secret".into() }),
+            edge_secret: Some("edge-secret".into()),
+            limits: Limits { page_bytes, ..Limits::default() },
+            ..Engine::default()
+        };
+        let config = Arc::new(config);
+        Self {
+            store: MemoryStore::default(),
+            // None, so that a page that was replaced is gone.
+            cache: PageCache::new(0),
+            config,
+            requests: Cell::new(0),
+            up: Cell::new(true),
+        }
+    }
+
+    fn answer(&self, request: Request, now: u64) -> Response {
+        self.requests.set(self.requests.get() + 1);
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&self.requests.get().to_le_bytes());
+        let session = Session::new(handle, request, seed, Timestamp(now / 1000), Arc::clone(&self.config));
+        run(session, &self.store, &self.cache)
+    }
+
+    fn reply(&self, call: &Call, now: u64) -> Reply {
+        if !self.up.get() {
+            return Reply::Failed;
+        }
+        let header = |wanted| call.headers.iter().find(|(name, _)| *name == wanted).map(|(_, v)| v.clone()).unwrap();
+        let headers = call.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
+        let request = Request {
+            method: header(":method"),
+            target: header(":path"),
+            headers: headers.collect(),
+            body: call.body.clone(),
+            source: None,
+        };
+        let response = self.answer(request, now);
+        Reply::Answer { status: response.status, body: response.body }
+    }
+}
+
+/// Some workers of one Envoy, and their origin.
+struct Place {
+    origin: Origin,
+    shared: Rc<Memory>,
+    workers: Vec<RefCell<Worker<Rc<Memory>>>>,
+    now: Cell<u64>,
+    contexts: Cell<Context>,
+    /// Calls for heads and for pages, and requests forwarded.
+    calls: RefCell<Vec<&'static str>>,
+    vendor: String,
+}
+
+struct Connection {
+    id: String,
+    token: String,
+}
+
+impl Connection {
+    fn request(&self, method: &str, path: &str, body: &Value) -> Request {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        Request {
+            method: method.into(),
+            target: format!("/directory/resources/scim/v2.0/{}{path}", self.id),
+            headers: vec![("authorization".into(), format!("Bearer {}", self.token).into_bytes())],
+            body,
+            source: None,
+        }
+    }
+}
+
+impl Place {
+    fn new(settings: Value) -> Self {
+        Self::with_pages(settings, Limits::default().page_bytes)
+    }
+
+    fn with_pages(settings: Value, page_bytes: usize) -> Self {
+        let mut document = json!({ "mode": "origin", "origin": { "cluster": "o", "credential": "edge-secret" } });
+        document.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let config = Rc::new(Config::parse(document.to_string().as_bytes()).unwrap());
+        let shared = Rc::new(Memory::default());
+        let worker = || RefCell::new(Worker::new(Rc::clone(&config), Rc::new(Rc::clone(&shared))));
+        let mut place = Self {
+            origin: Origin::new(page_bytes),
+            workers: vec![worker(), worker()],
+            shared,
+            now: Cell::new(START),
+            contexts: Cell::new(0),
+            calls: RefCell::default(),
+            vendor: String::new(),
+        };
+        let login = json!({ "clientId": "vendor", "secret": "vendor-secret" });
+        place.vendor = text(&place.manage("POST", "/auth/vendor/", &login), "token");
+        place
+    }
+
+    /// A management request, straight to the origin.
+    fn manage(&self, method: &str, path: &str, body: &Value) -> Value {
+        let headers = [
+            ("authorization", format!("Bearer {}", self.vendor)),
+            ("frontegg-tenant-id", "acme".to_owned()),
+            ("content-type", "application/json".to_owned()),
+        ];
+        let request = Request {
+            method: method.into(),
+            target: path.into(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.into_bytes())).to_vec(),
+            body: body.to_string().into_bytes(),
+            source: None,
+        };
+        let response = self.origin.answer(request, self.now.get());
+        assert!(response.status < 300, "{method} {path}: {}", response.status);
+        serde_json::from_slice(&response.body).unwrap_or_default()
+    }
+
+    fn connection(&self, name: &str) -> Connection {
+        let made = self.manage("POST", SCIM2, &json!({ "source": "okta", "connectionName": name }));
+        Connection { id: text(&made, "id"), token: text(&made, "token") }
+    }
+
+    fn pass(&self, microseconds: u64) {
+        self.now.set(self.now.get() + microseconds);
+    }
+
+    /// Sends a request's head to a worker.
+    fn arrive(&self, worker: usize, request: Request) -> (Context, Verdict) {
+        let context = self.contexts.get();
+        self.contexts.set(context + 1);
+        self.pass(1);
+        let verdict = self.workers[worker].borrow_mut().arrive(context, request, [0; 32], self.now.get());
+        (context, verdict)
+    }
+
+    /// Sends a worker's queued calls.
+    fn send(&self, worker: usize) -> Vec<(u64, Reply)> {
+        let mut replies = Vec::new();
+        while let Some(call) = self.workers[worker].borrow_mut().next_call() {
+            self.pass(1);
+            self.calls.borrow_mut().push(if call.body.is_empty() { "head" } else { "pages" });
+            replies.push((call.flight, self.origin.reply(&call, self.now.get())));
+        }
+        replies
+    }
+
+    /// Delivers replies: verdicts for those who waited.
+    fn deliver(&self, worker: usize, replies: Vec<(u64, Reply)>) -> Vec<(Context, Verdict)> {
+        self.pass(1);
+        let mut worker = self.workers[worker].borrow_mut();
+        replies.into_iter().flat_map(|(flight, reply)| worker.land(flight, reply, self.now.get())).collect()
+    }
+
+    /// The origin's answer to a forwarded request, as it goes back through the worker.
+    fn forwarded(&self, worker: usize, context: Context, request: Request) -> Response {
+        self.calls.borrow_mut().push("forward");
+        let response = self.origin.answer(request, self.now.get());
+        let version = response.header(VERSION_HEADER).and_then(|version| version.parse().ok());
+        self.pass(1);
+        self.workers[worker].borrow_mut().answered(context, version, self.now.get());
+        response
+    }
+
+    /// One whole exchange.
+    fn ask(&self, worker: usize, request: &Request) -> Response {
+        let (context, mut verdict) = self.arrive(worker, request.clone());
+        loop {
+            match verdict {
+                Verdict::Answer(response) => break self.settle(worker, response),
+                Verdict::Forward => break self.settle(worker, self.forwarded(worker, context, request.clone())),
+                Verdict::Pass => panic!("not a SCIM request"),
+                Verdict::Hold => {}
+            }
+            let verdicts = self.deliver(worker, self.send(worker));
+            verdict = verdicts.into_iter().find(|(other, _)| *other == context).map_or(Verdict::Hold, |(_, v)| v);
+        }
+    }
+
+    /// Lets background calls end.
+    fn settle(&self, worker: usize, response: Response) -> Response {
+        let replies = self.send(worker);
+        assert_eq!(self.deliver(worker, replies), []);
+        response
+    }
+
+    fn get(&self, worker: usize, connection: &Connection, path: &str) -> Response {
+        self.ask(worker, &connection.request("GET", path, &Value::Null))
+    }
+
+    fn create(&self, worker: usize, connection: &Connection, name: &str) -> String {
+        let body = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name });
+        let response = self.ask(worker, &connection.request("POST", "/Users", &body));
+        assert_eq!(response.status, 201);
+        text(&serde_json::from_slice(&response.body).unwrap(), "id")
+    }
+
+    /// What was asked of the origin since the last time.
+    fn asked(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.calls.borrow_mut())
+    }
+}
+
+const SCIM2: &str = "/directory/resources/v1/configurations/scim2";
+
+fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_else(|| panic!("{value} has no {field}")).to_owned()
+}
+
+fn total(response: &Response) -> u64 {
+    assert_eq!(response.status, 200);
+    serde_json::from_slice::<Value>(&response.body).unwrap()["totalResults"].as_u64().unwrap()
+}
+
+#[test]
+fn a_fresh_head_is_asked_for_once_by_all_workers_together() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    assert_eq!(total(&place.get(0, &connection, "/Users")), 0);
+    assert_eq!(place.asked(), ["head"]);
+    for worker in [0, 1, 1, 0] {
+        assert_eq!(total(&place.get(worker, &connection, "/Users")), 0);
+    }
+    assert_eq!(place.asked(), [""; 0]);
+    place.pass(SECOND + 1);
+    assert_eq!(total(&place.get(1, &connection, "/Users")), 0);
+    assert_eq!(total(&place.get(0, &connection, "/Users")), 0);
+    assert_eq!(place.asked(), ["head"]);
+}
+
+#[test]
+fn the_next_read_on_any_worker_shows_an_acknowledged_write() {
+    let place = Place::new(json!({ "max_staleness_ms": 60_000 }));
+    let connection = place.connection("c");
+    for count in 1..100 {
+        place.create(0, &connection, &format!("user-{count}"));
+        assert_eq!(total(&place.get(1, &connection, "/Users?count=0")), count);
+        assert_eq!(total(&place.get(0, &connection, "/Users?count=0")), count);
+    }
+}
+
+#[test]
+fn a_check_that_began_before_a_write_was_answered_proves_nothing_after_it() {
+    // One slot for two directories: the floor is lost each time the other one is served.
+    let place = Place::new(json!({ "max_staleness_ms": 60_000, "slots": { "heads": 1 } }));
+    let (connection, other) = (place.connection("c"), place.connection("other"));
+    let (_, verdict) = place.arrive(0, connection.request("GET", "/Users", &Value::Null));
+    assert_eq!(verdict, Verdict::Hold);
+    let late = place.send(0);
+    place.create(1, &connection, "ann");
+    assert_eq!(total(&place.get(1, &other, "/Users")), 0);
+    let early = place.deliver(0, late);
+    assert!(matches!(early.as_slice(), [(_, Verdict::Answer(_))]), "{early:?}");
+    assert_eq!(total(&place.get(0, &connection, "/Users")), 1);
+    assert_eq!(total(&place.get(1, &connection, "/Users")), 1);
+}
+
+#[test]
+fn a_write_whose_answer_never_came_makes_the_next_read_ask() {
+    let place = Place::new(json!({ "max_staleness_ms": 60_000 }));
+    let connection = place.connection("c");
+    place.get(0, &connection, "/Users");
+    let body = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ann" });
+    let request = connection.request("POST", "/Users", &body);
+    let (context, verdict) = place.arrive(0, request.clone());
+    assert_eq!(verdict, Verdict::Forward);
+    place.origin.answer(request, place.now.get());
+    place.workers[0].borrow_mut().gone(context, place.now.get());
+    assert_eq!(total(&place.get(1, &connection, "/Users")), 1);
+}
+
+#[test]
+fn requests_that_wait_for_the_same_head_share_one_call_and_one_that_leaves_takes_nothing_along() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    let request = connection.request("GET", "/Users", &Value::Null);
+    let arrived: Vec<_> = (0..3).map(|_| place.arrive(0, request.clone())).collect();
+    assert!(arrived.iter().all(|(_, verdict)| *verdict == Verdict::Hold));
+    let replies = place.send(0);
+    assert_eq!(place.asked(), ["head"]);
+    place.workers[0].borrow_mut().gone(arrived[0].0, place.now.get());
+    let verdicts = place.deliver(0, replies);
+    let answered: Vec<_> = verdicts.iter().map(|(context, _)| *context).collect();
+    assert_eq!(answered, [arrived[1].0, arrived[2].0]);
+    assert!(verdicts.iter().all(|(_, verdict)| matches!(verdict, Verdict::Answer(r) if r.status == 200)));
+}
+
+#[test]
+fn a_new_token_works_at_once_and_a_revoked_one_ends_within_the_staleness() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    place.get(0, &connection, "/Users");
+    let tokens = format!("{SCIM2}/{}/tokens", connection.id);
+    let made = place.manage("POST", &tokens, &json!({ "name": "second" }));
+    let second = Connection { id: connection.id.clone(), token: text(&made, "token") };
+    assert_eq!(place.get(1, &second, "/Users").status, 200);
+    place.manage("DELETE", &format!("{tokens}/{}", text(&made, "id")), &Value::Null);
+    place.pass(SECOND + 1);
+    assert_eq!(place.get(0, &second, "/Users").status, 401);
+    assert_eq!(place.get(1, &second, "/Users").status, 401);
+    assert_eq!(place.get(1, &connection, "/Users").status, 200);
+}
+
+#[test]
+fn guessing_reaches_the_origin_at_a_bounded_rate_and_writes_nothing() {
+    let limits = json!({ "rechecks_per_second": 3, "lookups_per_second": 5 });
+    let place = Place::new(json!({ "max_staleness_ms": 60_000, "limits": limits }));
+    let connection = place.connection("c");
+    place.get(0, &connection, "/Users");
+    let keys = || place.shared.values.borrow().keys().cloned().collect::<Vec<_>>();
+    let before = keys();
+    place.asked();
+    place.pass(SECOND);
+    for guess in 0..20 {
+        let guess = Connection { id: connection.id.clone(), token: format!("guess-{guess}") };
+        assert_eq!(place.get(0, &guess, "/Users").status, 401);
+    }
+    assert_eq!(place.asked(), ["head"; 3]);
+    let statuses: Vec<_> = (0..20)
+        .map(|guess| {
+            let unknown = Connection { id: format!("unknown-{guess}"), token: connection.token.clone() };
+            place.get(0, &unknown, "/Users").status
+        })
+        .collect();
+    assert_eq!(statuses, [[401; 5].as_slice(), &[503; 15]].concat());
+    assert_eq!(place.asked(), ["head"; 5]);
+    assert_eq!(keys(), before);
+}
+
+#[test]
+fn a_malformed_authorization_is_refused_without_asking_anybody() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    let check = |values: &[&[u8]]| {
+        let mut request = connection.request("GET", "/Users", &Value::Null);
+        request.headers = values.iter().map(|value| ("authorization".to_owned(), value.to_vec())).collect();
+        let response = place.ask(0, &request);
+        assert_eq!((response.status, response.header("www-authenticate")), (401, Some("Bearer")), "{values:?}");
+    };
+    let right = format!("Bearer {}", connection.token).into_bytes();
+    check(&[]);
+    for wrong in ["", "Bearer", "Bearer ", "Basic YTpi"] {
+        check(&[wrong.as_bytes()]);
+    }
+    check(&[b"Bearer \xff\xff"]);
+    check(&[&right, &right]);
+    check(&[&[b"Bearer ".as_slice(), &[b'a'; 600]].concat()]);
+    assert_eq!(place.asked(), [""; 0]);
+    assert!(place.shared.values.borrow().is_empty());
+}
+
+#[test]
+fn while_the_origin_is_down_reads_go_on_for_the_grace_and_say_their_age() {
+    let place = Place::new(json!({ "grace_ms": 10_000 }));
+    let connection = place.connection("c");
+    place.create(0, &connection, "ann");
+    assert_eq!(total(&place.get(0, &connection, "/Users")), 1);
+    place.origin.up.set(false);
+    place.pass(4 * SECOND);
+    let stale = place.get(0, &connection, "/Users");
+    assert_eq!((total(&stale), stale.header("age")), (1, Some("5")));
+    assert!(stale.header("warning").is_some());
+    let write = place.ask(0, &connection.request("DELETE", "/Users/x", &Value::Null));
+    assert_eq!((write.status, write.header("retry-after")), (503, Some("1")));
+    place.pass(7 * SECOND);
+    assert_eq!(place.get(0, &connection, "/Users").status, 503);
+    place.origin.up.set(true);
+    place.pass(2 * SECOND);
+    let again = place.get(0, &connection, "/Users");
+    assert_eq!((total(&again), again.header("age")), (1, None));
+}
+
+#[test]
+fn what_an_acknowledged_write_made_outdated_is_not_served_even_when_the_origin_is_down() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    place.get(0, &connection, "/Users");
+    place.create(0, &connection, "ann");
+    place.origin.up.set(false);
+    assert_eq!(place.get(0, &connection, "/Users").status, 503);
+    assert_eq!(place.get(1, &connection, "/Users").status, 503);
+}
+
+#[test]
+fn a_failing_origin_is_asked_about_once_a_second() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    place.get(0, &connection, "/Users");
+    place.origin.up.set(false);
+    place.pass(2 * SECOND);
+    place.asked();
+    for _ in 0..10 {
+        assert_eq!(place.get(0, &connection, "/Users").status, 200);
+        place.pass(SECOND / 4);
+    }
+    assert_eq!(place.asked().len(), 3);
+}
+
+#[test]
+fn a_deep_read_is_forwarded_while_the_cache_fills_until_it_needs_the_origin_no_more() {
+    let place = Place::with_pages(json!({ "max_staleness_ms": 60_000 }), 512);
+    let connection = place.connection("c");
+    let ids: Vec<_> = (0..300).map(|n| place.create(0, &connection, &format!("user-{n}"))).collect();
+    let cold = Place { shared: Rc::default(), ..place };
+    let config = Config::parse(br#"{"mode":"origin","origin":{"cluster":"o","credential":"edge-secret"}}"#).unwrap();
+    *cold.workers[0].borrow_mut() = Worker::new(Rc::new(config), Rc::new(Rc::clone(&cold.shared)));
+    cold.asked();
+    let mut rounds = 0;
+    loop {
+        assert_eq!(cold.get(0, &connection, &format!("/Users/{}", ids[150])).status, 200);
+        let asked = cold.asked();
+        if asked.is_empty() {
+            break;
+        }
+        let trips = asked.iter().position(|what| *what == "forward").unwrap_or(asked.len());
+        assert!(trips <= 2, "a read waited for {asked:?}");
+        rounds += 1;
+        assert!(rounds < 10, "the cache does not fill");
+    }
+    assert!(rounds > 1, "the directory was too small for this test");
+}
+
+#[test]
+fn pages_a_later_commit_replaced_send_the_reader_to_the_origin_and_its_head_away() {
+    let place = Place::new(json!({ "max_staleness_ms": 60_000 }));
+    let connection = place.connection("c");
+    for n in 0..200 {
+        place.create(0, &connection, &format!("user-{n}"));
+    }
+    // A second Envoy, with a cache of its own, that writes behind the first one's back.
+    let config = Config::parse(
+        br#"{"mode":"origin","max_staleness_ms":60000,"origin":{"cluster":"o","credential":"edge-secret"}}"#,
+    );
+    let elsewhere = Rc::new(Memory::default());
+    *place.workers[1].borrow_mut() = Worker::new(Rc::new(config.unwrap()), Rc::new(Rc::clone(&elsewhere)));
+    assert_eq!(place.get(1, &connection, "/ServiceProviderConfig").status, 200);
+    for n in 200..400 {
+        place.create(0, &connection, &format!("user-{n}"));
+    }
+    place.asked();
+    assert_eq!(total(&place.get(1, &connection, "/Users?count=1")), 400);
+    assert_eq!(place.asked(), ["pages", "forward"]);
+    assert_eq!(total(&place.get(1, &connection, "/Users?count=1")), 400);
+    assert_eq!(place.asked()[0], "head");
+}
+
+#[test]
+fn damaged_slots_are_as_good_as_empty_ones() {
+    let place = Place::new(json!({ "max_staleness_ms": 60_000 }));
+    let connection = place.connection("c");
+    for n in 0..100 {
+        place.create(0, &connection, &format!("user-{n}"));
+    }
+    assert_eq!(total(&place.get(0, &connection, "/Users?count=100")), 100);
+    let keys: Vec<_> = place.shared.values.borrow().keys().cloned().collect();
+    assert!(keys.len() > 1, "the test wants pages in shared data");
+    for length in [0, 1, 20, 60, 200] {
+        for key in &keys {
+            let (mut value, generation) = place.shared.get(key).unwrap();
+            value.truncate(length);
+            value.iter_mut().for_each(|byte| *byte ^= 0x55);
+            assert!(place.shared.set(key, &value, Some(generation)));
+        }
+        assert_eq!(total(&place.get(1, &connection, "/Users?count=100")), 100);
+    }
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_by_its_declared_length() {
+    let place = Place::new(json!({ "limits": { "body_bytes": 100 } }));
+    let connection = place.connection("c");
+    for (length, status) in [("100", 201), ("101", 413), ("18446744073709551615", 413)] {
+        let body = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": length });
+        let mut request = connection.request("POST", "/Users", &body);
+        request.headers.push(("content-length".into(), length.into()));
+        assert_eq!(place.ask(0, &request).status, status, "{length}");
+    }
+}
+
+#[test]
+fn other_paths_pass() {
+    let place = Place::new(json!({}));
+    for target in ["/", "/directory/resources/v1/configurations/scim2", "/edge/v1/heads/c", "/directory/resources/scim"]
+    {
+        let request = Request { method: "GET".into(), target: target.into(), ..Request::default() };
+        assert_eq!(place.arrive(0, request).1, Verdict::Pass, "{target}");
+    }
+}
