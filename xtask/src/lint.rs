@@ -7,7 +7,7 @@ use crate::stages::Stages;
 use crate::tools::{self, PLUGIN_TARGET, SPIN_TARGET};
 use crate::{build, licences, tidy};
 
-const HOST: &[&str] = &["scim-engine", "scim-edge", "scim-host-tests", "xtask"];
+const HOST: &[&str] = &["scim-engine", "scim-jwks", "scim-edge", "scim-host-tests", "xtask"];
 const PLUGIN: &[&str] = &["scim-plugin"];
 const SPIN: &[&str] = &["scim-spin-kv", "scim-spin-directory", "scim-spin-connections"];
 

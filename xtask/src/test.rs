@@ -10,7 +10,7 @@ use crate::{build, tools};
 
 /// Packages with tests of their own. Each is tested by a command of its own: together, the features they ask of shared
 /// dependencies would add up, and wasmtime would be compiled a second time.
-const UNIT_TESTED: &[&str] = &["scim-engine", "scim-plugin", "scim-edge", "xtask"];
+const UNIT_TESTED: &[&str] = &["scim-engine", "scim-jwks", "scim-plugin", "scim-edge", "xtask"];
 
 /// Runs every test, or those whose name contains the filter.
 ///
