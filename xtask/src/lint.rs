@@ -5,11 +5,8 @@ use anyhow::Result;
 use crate::command::{cargo, run as run_command};
 use crate::stages::Stages;
 use crate::tools::{self, PLUGIN_TARGET, SPIN_TARGET};
+use crate::workspace::{self, Package};
 use crate::{build, licences, tidy};
-
-const HOST: &[&str] = &["scim-engine", "scim-jwks", "scim-edge", "scim-host-tests", "xtask"];
-const PLUGIN: &[&str] = &["scim-plugin"];
-const SPIN: &[&str] = &["scim-spin-kv", "scim-spin-directory", "scim-spin-connections"];
 
 /// Runs every check and reports all that fail.
 ///
@@ -20,15 +17,13 @@ pub fn run() -> Result<()> {
     stages.attempt("documents", tidy::check);
     stages.attempt("licences", licences::check);
     stages.attempt("format", || run_command(cargo().args(["fmt", "--all", "--check"])));
-    stages.attempt("clippy, host", || clippy(HOST, None));
     stages.run("wasm targets", tools::wasm_targets)?;
-    stages.attempt("clippy, filter", || clippy(PLUGIN, Some(PLUGIN_TARGET)));
-    stages.attempt("clippy, components", || clippy(SPIN, Some(SPIN_TARGET)));
-    stages.attempt("documentation", || {
-        document(HOST, None)?;
-        document(PLUGIN, Some(PLUGIN_TARGET))?;
-        document(SPIN, Some(SPIN_TARGET))
-    });
+    let packages = workspace::packages()?;
+    for (place, target) in [("here", None), ("in Envoy", Some(PLUGIN_TARGET)), ("in Spin", Some(SPIN_TARGET))] {
+        let packages: Vec<_> = packages.iter().filter(|package| package.target == target).collect();
+        stages.attempt(format!("clippy, what runs {place}"), || clippy(&packages, target));
+        stages.attempt(format!("rustdoc, what runs {place}"), || document(&packages, target));
+    }
     stages.attempt("boundaries and sizes", || {
         build::guests()?;
         let test = |suite| run_command(cargo().args(["test", "--package", "scim-host-tests", "--", suite]));
@@ -38,7 +33,7 @@ pub fn run() -> Result<()> {
     stages.finish()
 }
 
-fn clippy(packages: &[&str], target: Option<&str>) -> Result<()> {
+fn clippy(packages: &[&Package], target: Option<&str>) -> Result<()> {
     let mut clippy = cargo();
     clippy.arg("clippy");
     select(&mut clippy, packages, target);
@@ -48,16 +43,16 @@ fn clippy(packages: &[&str], target: Option<&str>) -> Result<()> {
     run_command(clippy.args(["--", "--deny", "warnings"]))
 }
 
-fn document(packages: &[&str], target: Option<&str>) -> Result<()> {
+fn document(packages: &[&Package], target: Option<&str>) -> Result<()> {
     let mut doc = cargo();
     doc.args(["doc", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "--deny warnings");
     select(&mut doc, packages, target);
     run_command(&mut doc)
 }
 
-fn select(command: &mut std::process::Command, packages: &[&str], target: Option<&str>) {
+fn select(command: &mut std::process::Command, packages: &[&Package], target: Option<&str>) {
     packages.iter().for_each(|package| {
-        command.args(["--package", package]);
+        command.args(["--package", &package.name]);
     });
     if let Some(target) = target {
         command.args(["--target", target, "--target-dir"]).arg(build::guest_directory());

@@ -10,6 +10,7 @@ mod test;
 mod tidy;
 mod tools;
 mod up;
+mod workspace;
 
 use std::process::ExitCode;
 

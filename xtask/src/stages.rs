@@ -6,18 +6,18 @@ use anyhow::Result;
 
 /// What ran so far.
 #[derive(Default)]
-pub struct Stages(Vec<(&'static str, Duration, bool)>);
+pub struct Stages(Vec<(String, Duration, bool)>);
 
 impl Stages {
     /// Runs one stage; a failure ends the task, after the summary was printed.
     ///
     /// # Errors
     /// Those of the stage.
-    pub fn run<T>(&mut self, name: &'static str, stage: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub fn run<T>(&mut self, name: &str, stage: impl FnOnce() -> Result<T>) -> Result<T> {
         eprintln!("\n=== {name}");
         let start = Instant::now();
         let result = stage();
-        self.0.push((name, start.elapsed(), result.is_ok()));
+        self.0.push((name.to_owned(), start.elapsed(), result.is_ok()));
         if result.is_err() {
             self.summary();
         }
@@ -25,7 +25,8 @@ impl Stages {
     }
 
     /// Runs one stage of a task that goes on after a failure, so that one run shows everything that is wrong.
-    pub fn attempt(&mut self, name: &'static str, stage: impl FnOnce() -> Result<()>) {
+    pub fn attempt(&mut self, name: impl Into<String>, stage: impl FnOnce() -> Result<()>) {
+        let name = name.into();
         eprintln!("\n=== {name}");
         let start = Instant::now();
         let result = stage();
@@ -41,7 +42,7 @@ impl Stages {
     /// A stage failed.
     pub fn finish(self) -> Result<()> {
         self.summary();
-        let failed: Vec<_> = self.0.iter().filter(|(_, _, passed)| !passed).map(|(name, ..)| *name).collect();
+        let failed: Vec<_> = self.0.iter().filter(|(_, _, passed)| !passed).map(|(name, ..)| name.as_str()).collect();
         anyhow::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
         Ok(())
     }

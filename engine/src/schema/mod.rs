@@ -219,7 +219,7 @@ impl Registry {
         SHARED.get_or_init(Self::standard)
     }
 
-    /// The standard registry with custom extensions of users and of groups, see [`custom`].
+    /// The standard registry with custom extensions of users and of groups, in the JSON form of RFC 7643 section 7.
     ///
     /// # Errors
     /// `invalidValue` for a wrong schema, a URN given twice, and one the standard already has.
