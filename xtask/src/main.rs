@@ -47,7 +47,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Fuzz a target of `fuzz/`.
+    /// Fuzz a target of `engine/fuzz`.
     Fuzz {
         /// Target, then arguments for `cargo fuzz run`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

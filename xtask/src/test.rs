@@ -46,7 +46,7 @@ fn unit_tests(package: &Package, filter: Option<&str>) -> Result<()> {
     if has_subcommand("nextest") {
         tests.args(["nextest", "run", "--no-tests", "pass"]);
     } else {
-        tests.args(["test", "--lib", "--bins", "--tests"]);
+        tests.args(["test", "--tests"]);
     }
     run_command(with(tests.args(["--package", &package.name]), filter))?;
     if package.documented {
