@@ -254,6 +254,28 @@ pub fn indexed_id(key: &[u8]) -> String {
     String::from_utf8_lossy(key.get(end..).unwrap_or_default()).into_owned()
 }
 
+/// An index entry without its identifier: the index and the value.
+pub fn indexed_value(key: &[u8]) -> Option<&[u8]> {
+    key.strip_suffix(indexed_id(key).as_bytes())
+}
+
+/// The two identifiers of a membership entry, from either side, in the order of the key.
+pub fn membership(key: &[u8]) -> Option<(String, String)> {
+    let (mut first, mut rest) = (Vec::new(), key.get(1..)?);
+    loop {
+        let (byte, after) = rest.split_first()?;
+        rest = match (byte, after.split_first()) {
+            (0, Some((1, second))) => {
+                return Some((String::from_utf8(first).ok()?, String::from_utf8(second.to_vec()).ok()?));
+            }
+            (0, Some((0xff, after))) => after,
+            (0, _) => return None,
+            _ => after,
+        };
+        first.push(*byte);
+    }
+}
+
 /// Every index entry of a resource.
 pub fn index_keys(kind: Kind, resource: &Map<String, Value>, id: &str) -> Vec<Vec<u8>> {
     let mut keys: Vec<_> =
@@ -288,5 +310,14 @@ mod tests {
     #[test]
     fn an_index_entry_gives_its_id_back() {
         assert_eq!(indexed_id(&Index::Email.key("a\0b@x", "0190-id")), "0190-id");
+    }
+
+    #[test]
+    fn a_membership_gives_both_ids_back() {
+        for (group, member) in [("g", "m"), ("g\0\u{1}", "\0"), ("", "")] {
+            let ids = || Some((group.to_owned(), member.to_owned()));
+            assert_eq!(super::membership(&super::member(group, member)), ids());
+            assert_eq!(super::membership(&belongs(group, member)), ids());
+        }
     }
 }

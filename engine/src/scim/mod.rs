@@ -1,7 +1,7 @@
 //! The SCIM protocol: routes, resources, lists, Bulk, discovery.
 //!
 //! [`handle`] authenticates, authorises, and hands the request to the module named for its concept. Reads and writes
-//! go through one [`Txn`], so a request sees one moment of the directory and changes it at once.
+//! go through one [`Txn`](crate::store::Txn), so a request sees one moment of the directory and changes it at once.
 
 mod access;
 mod bulk;
@@ -18,11 +18,13 @@ mod read;
 mod render;
 mod route;
 mod service;
+mod verify;
 mod write;
 
 pub use access::{Access, admit};
 pub(crate) use route::origin;
 pub use route::{Endpoint, Route};
+pub use verify::verify;
 
 use crate::connections::record::Record;
 use crate::env::Env;
