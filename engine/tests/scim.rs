@@ -252,3 +252,23 @@ fn a_directory_of_many_writes_survives_merges() {
     let listed: Vec<&str> = shown["members"].as_array().unwrap().iter().map(|m| m["value"].as_str().unwrap()).collect();
     assert_eq!(listed, left);
 }
+
+#[test]
+fn a_filter_sees_what_is_derived() {
+    let directory = Directory::new();
+    let ann = directory.user("ann");
+    let inner = directory.create("/Groups", json!({ "displayName": "Inner", "members": [{ "value": ann }] }));
+    let outer = directory.create("/Groups", json!({ "displayName": "Outer", "members": [{ "value": inner }] }));
+    let slice = std::slice::from_ref::<String>;
+    let found = |endpoint: &str, filter: &str| -> Vec<String> {
+        let filter = filter.replace(' ', "%20").replace('"', "%22");
+        let listed = directory.get(&format!("{endpoint}?filter={filter}"));
+        listed["Resources"].as_array().unwrap().iter().map(|r| r["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(found("", "meta.resourceType eq \"User\""), slice(&ann));
+    assert_eq!(found("/Users", "groups[type eq \"indirect\" and display eq \"outer\"]"), slice(&ann));
+    assert_eq!(found("/Users", &format!("meta.location ew \"/Users/{ann}\"")), slice(&ann));
+    assert_eq!(found("/Groups", &format!("members.$ref ew \"/Groups/{inner}\"")), slice(&outer));
+    let version = directory.get(&format!("/Groups/{outer}"))["meta"]["version"].as_str().unwrap().to_owned();
+    assert_eq!(found("/Groups", &format!("meta.version eq {}", Value::from(version))), slice(&outer));
+}

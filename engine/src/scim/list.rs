@@ -11,7 +11,8 @@ use crate::env::Limits;
 use crate::error::{Kind as Wrong, ScimError};
 use crate::filter::Filter;
 use crate::path::AttrPath;
-use crate::schema::{Registry, ResourceType};
+use crate::project::Projection;
+use crate::schema::ResourceType;
 use crate::scim::directory::{self, Resource};
 use crate::scim::gather::gather;
 use crate::scim::layout::{self, Index, Kind};
@@ -25,7 +26,7 @@ const LIST_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 /// The body of a list response.
 pub fn respond(txn: &Txn<'_>, renderer: &Renderer<'_>, kinds: &[Kind], query: &Query) -> Result<Value, Fault> {
-    let lister = Lister { txn, registry: renderer.registry, limits: renderer.limits, kinds, query };
+    let lister = Lister { txn, renderer, limits: renderer.limits, kinds, query };
     let start = lister.start()?;
     let listed = lister.page(&start)?;
     let next = lister.next(&start, &listed);
@@ -66,7 +67,7 @@ struct Listed {
 
 struct Lister<'a> {
     txn: &'a Txn<'a>,
-    registry: &'a Registry,
+    renderer: &'a Renderer<'a>,
     limits: &'a Limits,
     kinds: &'a [Kind],
     query: &'a Query,
@@ -106,7 +107,7 @@ impl Lister<'_> {
     }
 
     fn of(&self, kind: Kind) -> &ResourceType {
-        resource_type(self.registry, kind)
+        resource_type(self.renderer.registry, kind)
     }
 
     /// A page of everything, in order of creation: O(log n) whatever the page.
@@ -197,15 +198,10 @@ impl Lister<'_> {
             None => self.scan(kind)?,
         };
         if let Some(filter) = filter {
-            let derived = self.derived(kind, filter, &resources)?;
-            let mut derived = derived.into_iter();
-            resources.retain(|resource| match derived.next() {
-                Some((name, value)) => {
-                    let mut whole = resource.clone();
-                    whole.insert(name.to_owned(), value);
-                    filter.matches(of, &whole)
-                }
-                None => filter.matches(of, resource),
+            let mut whole = self.whole(kind, filter, &resources)?.map(Vec::into_iter);
+            resources.retain(|stored| match whole.as_mut().and_then(Iterator::next) {
+                Some(whole) => filter.matches(of, &whole),
+                None => filter.matches(of, stored),
             });
         }
         Ok(resources.into_iter().map(|resource| (kind, resource)).collect())
@@ -222,32 +218,16 @@ impl Lister<'_> {
             .collect()
     }
 
-    /// `groups` of each user or `members` of each group, when the filter looks at them.
-    fn derived(
-        &self,
-        kind: Kind,
-        filter: &Filter,
-        resources: &[Resource],
-    ) -> Result<Vec<(&'static str, Value)>, Fault> {
-        let name = match kind {
-            Kind::User => "groups",
-            Kind::Group => "members",
-        };
-        if !mentions(filter, name) {
-            return Ok(Vec::new());
+    /// Resources as the client sees them, when the filter looks at what is not stored with them.
+    fn whole(&self, kind: Kind, filter: &Filter, resources: &[Resource]) -> Result<Option<Vec<Resource>>, Fault> {
+        let members = looks_at(filter, &|path| path.name.eq_ignore_ascii_case("members"));
+        if !members && !looks_at(filter, &is_derived) {
+            return Ok(None);
         }
-        let ids: Vec<String> = resources.iter().map(id).collect();
-        let lists: Vec<Vec<Value>> = match kind {
-            Kind::User => crate::scim::members::groups_of(self.txn, &ids, self.limits)?
-                .into_iter()
-                .map(|groups| groups.into_iter().map(|g| json!({ "value": g.group, "display": g.display })).collect())
-                .collect(),
-            Kind::Group => gather(&ids, |id| {
-                let members = crate::scim::members::of_group(self.txn, id, self.limits)?;
-                Ok(members.into_iter().map(Value::Object).collect())
-            })?,
-        };
-        Ok(lists.into_iter().map(|list| (name, Value::Array(list))).collect())
+        let left_out = if members { Vec::new() } else { vec!["members".to_owned()] };
+        let wanted = Projection::new(&[], &left_out)?;
+        let stored = resources.iter().map(|resource| (kind, resource.clone())).collect();
+        self.renderer.page(self.txn, stored, &wanted).map(Some)
     }
 
     /// Resources without the attribute come last when ascending, first when descending (RFC 7644 section 3.4.2.3).
@@ -313,15 +293,20 @@ impl Lister<'_> {
     }
 }
 
-/// Whether a filter looks at an attribute.
-fn mentions(filter: &Filter, name: &str) -> bool {
+/// Whether a filter looks at such an attribute.
+fn looks_at(filter: &Filter, wanted: &impl Fn(&AttrPath) -> bool) -> bool {
     match filter {
-        Filter::And(left, right) | Filter::Or(left, right) => mentions(left, name) || mentions(right, name),
-        Filter::Not(inner) => mentions(inner, name),
-        Filter::Compare(path, ..) | Filter::Present(path) | Filter::Element(path, _) => {
-            path.name.eq_ignore_ascii_case(name)
-        }
+        Filter::And(left, right) | Filter::Or(left, right) => looks_at(left, wanted) || looks_at(right, wanted),
+        Filter::Not(inner) => looks_at(inner, wanted),
+        Filter::Compare(path, ..) | Filter::Present(path) | Filter::Element(path, _) => wanted(path),
     }
+}
+
+/// Whether an attribute is made up when a resource is shown: `groups`, and of `meta` what is no date.
+fn is_derived(path: &AttrPath) -> bool {
+    let dates = ["created", "lastModified"];
+    let dated = path.sub.as_ref().is_some_and(|sub| dates.iter().any(|date| date.eq_ignore_ascii_case(sub)));
+    path.name.eq_ignore_ascii_case("groups") || (path.name.eq_ignore_ascii_case("meta") && !dated)
 }
 
 /// A value to order by.

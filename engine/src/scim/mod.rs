@@ -1,7 +1,7 @@
 //! The SCIM protocol: routes, resources, lists, Bulk, discovery.
 //!
 //! [`handle`] authenticates, authorises, and hands the request to the module named for its concept. Reads and writes
-//! go through one [`Txn`](crate::store::Txn), so a request sees one moment of the directory and changes it at once.
+//! go through one [`Txn`], so a request sees one moment of the directory and changes it at once.
 
 mod access;
 mod bulk;
