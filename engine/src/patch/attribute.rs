@@ -38,6 +38,7 @@ pub(super) fn write(
                 };
                 let written = list::merge(attribute, &mut elements, more);
                 list::settle_primary(&path, &mut elements, &written)?;
+                list::fold_duplicates(attribute, &mut elements);
             }
             (None, None) if is_absent(value) => elements.clear(),
             (None, None) => elements = reader.values(&path, attribute, value)?,

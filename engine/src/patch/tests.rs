@@ -451,3 +451,13 @@ fn many_filters_over_a_long_list_are_too_much() {
     };
     assert_eq!((kind(100), kind(101)), (Ok(()), Err(Kind::TooLarge)));
 }
+
+#[test]
+fn a_new_primary_that_makes_two_elements_equal_leaves_one() {
+    let address = |country: &str, primary: bool| json!({ "country": country, "primary": primary });
+    check(
+        with(ada(), "addresses", json!([address("GB", false), address("GB", true)])),
+        json!([{ "op": "add", "path": "addresses", "value": [address("FR", true)] }]),
+        Ok(with(ada(), "addresses", json!([address("GB", false), address("FR", true)]))),
+    );
+}
