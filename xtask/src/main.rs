@@ -2,6 +2,7 @@
 
 mod build;
 mod command;
+mod fuzz;
 mod licences;
 mod lint;
 mod measure;
@@ -47,12 +48,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Fuzz a target of `engine/fuzz`.
-    Fuzz {
-        /// Target, then arguments for `cargo fuzz run`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    /// Fuzz the engine with `cargo fuzz`: one target, or each in turn.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -62,7 +59,7 @@ fn main() -> ExitCode {
         Task::Test { filter } => test::run(filter.as_deref()),
         Task::Lint => lint::run(),
         Task::Bench { arguments } => measure::bench(&arguments),
-        Task::Fuzz { arguments } => measure::fuzz(&arguments),
+        Task::Fuzz(options) => fuzz::fuzz(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

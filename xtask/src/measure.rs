@@ -1,11 +1,8 @@
-//! Benchmarks and fuzzing: handed on to what the repository holds.
+//! Benchmarks: handed on to what the repository holds.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 
-use crate::command::{cargo, has_subcommand, root, run};
-
-/// Where the engine's fuzz targets are.
-const FUZZ: &str = "engine/fuzz";
+use crate::command::{cargo, root, run};
 
 /// `cargo xtask bench`.
 ///
@@ -16,17 +13,4 @@ pub fn bench(arguments: &[String]) -> Result<()> {
         bail!("there are no benchmarks yet: `bench/` does not exist");
     }
     run(cargo().args(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--"]).args(arguments))
-}
-
-/// `cargo xtask fuzz TARGET`.
-///
-/// # Errors
-/// There is no fuzz target yet, the tool is missing, or an input was found that fails.
-pub fn fuzz(arguments: &[String]) -> Result<()> {
-    if !root().join(FUZZ).is_dir() {
-        bail!("there are no fuzz targets yet: `{FUZZ}` does not exist");
-    }
-    ensure!(has_subcommand("fuzz"), "`cargo fuzz` is not installed: run `cargo install cargo-fuzz`");
-    ensure!(!arguments.is_empty(), "name a target: `cargo fuzz list --fuzz-dir {FUZZ}` shows them");
-    run(cargo().args(["fuzz", "run", "--fuzz-dir", FUZZ]).args(arguments))
 }
