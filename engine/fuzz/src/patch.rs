@@ -43,7 +43,7 @@ fn apply(of: &ResourceType, stored: &Map<String, Value>, change: &Value, strict:
     assert!(!shown.contains(SECRET) && !after.contains_key("password"), "{shown}");
     assert!(!after.contains_key("members") && !after.contains_key("groups"), "{shown}");
     let again = resource::accept(of, &Value::Object(after.clone()), true).expect("what is stored is acceptable");
-    assert_eq!((&again.resource, again.normalised), (after, Vec::new()), "stored otherwise than it would be accepted");
+    assert_eq!((&again.resource, again.normalised), (after, Vec::new()), "not as it would be accepted: {change}");
     if repeatable(change) {
         let twice = patch::apply(of, after, change, strict, &limits).expect("what was allowed once is allowed again");
         assert_eq!(&twice.resource, after, "twice is not once: {change}");

@@ -38,11 +38,12 @@ pub(super) fn write(
                 };
                 let written = list::merge(attribute, &mut elements, more);
                 list::settle_primary(&path, &mut elements, &written)?;
-                list::fold_duplicates(attribute, &mut elements);
             }
             (None, None) if is_absent(value) => elements.clear(),
             (None, None) => elements = reader.values(&path, attribute, value)?,
         }
+        // A part written or removed, or a primary that has ended, can make two elements equal.
+        list::fold_duplicates(attribute, &mut elements);
         if elements.len() > MOST_VALUES {
             return Err(too_many(&path));
         }
@@ -170,9 +171,7 @@ fn write_selected(
             }
         }
     }
-    list::settle_primary(&path, elements, &chosen)?;
-    list::fold_duplicates(attribute, elements);
-    Ok(())
+    list::settle_primary(&path, elements, &chosen)
 }
 
 /// Sets one sub-attribute of every element, or makes an element of it where there is none.
@@ -194,9 +193,7 @@ fn write_each(
     } else if let Value::Object(parts) = new {
         elements.iter_mut().filter_map(Value::as_object_mut).for_each(|element| element.extend(parts.clone()));
     }
-    list::settle_primary(&site.attribute_path(), elements, &all)?;
-    list::fold_duplicates(attribute, elements);
-    Ok(())
+    list::settle_primary(&site.attribute_path(), elements, &all)
 }
 
 /// What an operation writes into each chosen element; `None` when it empties them.

@@ -453,7 +453,13 @@ fn many_filters_over_a_long_list_are_too_much() {
 }
 
 #[test]
-fn a_new_primary_that_makes_two_elements_equal_leaves_one() {
+fn two_elements_that_an_operation_makes_equal_become_one() {
+    let two = json!([{ "value": "a@x", "type": "work" }, { "value": "a@x", "type": "home" }]);
+    check(
+        with(ada(), "emails", two),
+        json!([{ "op": "replace", "path": "emails.type", "value": null }]),
+        Ok(with(ada(), "emails", json!([{ "value": "a@x" }]))),
+    );
     let address = |country: &str, primary: bool| json!({ "country": country, "primary": primary });
     check(
         with(ada(), "addresses", json!([address("GB", false), address("GB", true)])),
