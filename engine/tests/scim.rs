@@ -180,6 +180,27 @@ fn resources_made_in_one_millisecond_lie_in_order_of_creation() {
 }
 
 #[test]
+fn an_attribute_that_only_one_type_knows_has_no_value_in_the_other() {
+    let directory = Directory::new();
+    directory.user("ann");
+    directory.create("/Groups", json!({ "displayName": "Team" }));
+    let total = |filter: &str| {
+        directory.get(&format!("?filter={}", filter.replace(' ', "%20").replace('"', "%22")))["totalResults"].clone()
+    };
+    for (filter, expected) in [
+        ("userName eq \"ann\"", 1),
+        ("not (userName eq \"ann\")", 1),
+        ("userName eq \"ann\" or members pr", 1),
+        ("userName pr or displayName eq \"team\"", 2),
+        ("not (emails pr)", 2),
+    ] {
+        assert_eq!(total(filter), expected, "{filter}");
+    }
+    assert_eq!(directory.send("GET", "?filter=nosuch%20pr%20or%20userName%20pr", None).status, 400);
+    assert_eq!(directory.send("GET", "?filter=password%20pr%20or%20userName%20pr", None).status, 400);
+}
+
+#[test]
 fn bulk_resolves_references_forward_and_in_a_circle() {
     let directory = Directory::new();
     let group = |id: &str, member: &str| json!({ "method": "POST", "path": "/Groups", "bulkId": id, "data": { "displayName": id, "members": [{ "value": format!("bulkId:{member}") }] } });

@@ -86,16 +86,29 @@ impl Lister<'_> {
         }
     }
 
-    /// Refuses a filter or order that no listed type understands.
+    /// Refuses a filter or order that no listed type understands. What only some of them know is without a value in the
+    /// others (RFC 7644 section 3.4.2.1).
     fn check(&self) -> Result<(), ScimError> {
-        let mut refused = None;
-        for kind in self.kinds {
-            match self.query.filter.as_ref().map_or(Ok(()), |filter| filter.check(self.of(*kind))) {
-                Ok(()) => return self.check_order(),
-                Err(error) => refused = Some(error),
+        let mut open: Vec<&Filter> = self.query.filter.iter().collect();
+        while let Some(filter) = open.pop() {
+            match filter {
+                Filter::And(left, right) | Filter::Or(left, right) => open.extend([&**right, &**left]),
+                Filter::Not(inner) => open.push(inner),
+                Filter::Compare(..) | Filter::Present(_) | Filter::Element(..) => self.check_term(filter)?,
             }
         }
-        refused.map_or(Ok(()), Err)
+        self.check_order()
+    }
+
+    fn check_term(&self, term: &Filter) -> Result<(), ScimError> {
+        let mut refused = Ok(());
+        for kind in self.kinds {
+            match term.check(self.of(*kind)) {
+                Ok(()) => return Ok(()),
+                Err(error) => refused = refused.and(Err(error)),
+            }
+        }
+        refused
     }
 
     fn check_order(&self) -> Result<(), ScimError> {
@@ -186,9 +199,6 @@ impl Lister<'_> {
     fn matches(&self, kind: Kind) -> Result<Vec<(Kind, Resource)>, Fault> {
         let of = self.of(kind);
         let filter = self.query.filter.as_ref();
-        if filter.is_some_and(|filter| filter.check(of).is_err()) {
-            return Ok(Vec::new());
-        }
         let candidates = match filter {
             Some(filter) => plan::candidates(self.txn, kind, of, filter, self.limits)?,
             None => None,
