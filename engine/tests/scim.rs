@@ -5,10 +5,11 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use scim_engine::connections::record::Record;
 use scim_engine::env::{Config, Credential, Timestamp};
 use scim_engine::http::{Request, Response};
 use scim_engine::store::memory::{MemoryStore, run};
-use scim_engine::store::{Handler, PageCache, Session};
+use scim_engine::store::{DirectoryId, Handler, Head, PageCache, Session, head_key};
 use scim_engine::{connections, scim};
 use serde_json::{Value, json};
 
@@ -292,4 +293,55 @@ fn a_filter_sees_what_is_derived() {
     assert_eq!(found("/Groups", &format!("members.$ref ew \"/Groups/{inner}\"")), slice(&outer));
     let version = directory.get(&format!("/Groups/{outer}"))["meta"]["version"].as_str().unwrap().to_owned();
     assert_eq!(found("/Groups", &format!("meta.version eq {}", Value::from(version))), slice(&outer));
+}
+
+#[test]
+fn a_large_group_ends_at_once_and_its_memberships_go_with_later_writes() {
+    let directory = Directory::new();
+    let user = directory.user("ann");
+    let members: Vec<Value> = (0..700).map(|n| json!({ "value": format!("m{n}") })).collect();
+    let members: Vec<Value> = members.into_iter().chain([json!({ "value": user })]).collect();
+    let large = directory.create("/Groups", json!({ "displayName": "Large", "members": members }));
+    let outer = directory.create("/Groups", json!({ "displayName": "Outer", "members": [{ "value": large }] }));
+    let of_user = |directory: &Directory| directory.get(&format!("/Users/{user}"))["groups"].clone();
+    assert_eq!(of_user(&directory).as_array().map(Vec::len), Some(2));
+    let left = |directory: &Directory| {
+        let id = DirectoryId::new(directory.base.rsplit('/').next().unwrap()).unwrap();
+        let head = directory.store.values()[&head_key(&id)].clone();
+        let record = Record::from_bytes(Head::decode(head.into()).unwrap().record()).unwrap();
+        record.dissolving
+    };
+    assert_eq!(directory.send("DELETE", &format!("/Groups/{large}"), None).status, 204);
+    assert_eq!(left(&directory), [large.as_str()]);
+    assert_eq!(directory.send("GET", &format!("/Groups/{large}"), None).status, 404);
+    assert_eq!(of_user(&directory), Value::Null);
+    let named = format!("/Groups?filter=members.value%20eq%20%22{user}%22");
+    assert_eq!(directory.get(&named)["totalResults"], 0);
+    assert_eq!(directory.get(&format!("/Groups/{outer}"))["members"], Value::Null);
+    let rounds = (0..20).take_while(|n| {
+        directory.user(&format!("later{n}"));
+        !left(&directory).is_empty()
+    });
+    // 500 went at once and 50 with the same commit, 50 with each of these three, the last with the fourth.
+    assert_eq!(rounds.count(), 3);
+    assert_eq!(of_user(&directory), Value::Null);
+}
+
+#[test]
+fn a_patch_of_a_group_with_many_members_is_answered_without_them() {
+    let directory = Directory::new();
+    let members: Vec<Value> = (0..101).map(|n| json!({ "value": format!("m{n}") })).collect();
+    let group = directory.create("/Groups", json!({ "displayName": "Many", "members": members }));
+    let patch = |value: &str, query: &str| {
+        let body = json!({ "Operations": [{ "op": "add", "path": "members", "value": [{ "value": value }] }] });
+        directory.send("PATCH", &format!("/Groups/{group}{query}"), Some(body))
+    };
+    let brief = patch("a", "");
+    assert_eq!((brief.status, brief.body.len()), (204, 0));
+    let shown = directory.send("GET", &format!("/Groups/{group}"), None);
+    assert_eq!(brief.header("etag"), shown.header("etag"));
+    assert_eq!(body(&shown)["members"].as_array().map(Vec::len), Some(102));
+    let asked = patch("b", "?attributes=members");
+    assert_eq!((asked.status, body(&asked)["members"].as_array().map(Vec::len)), (200, Some(103)));
+    assert_eq!(patch("c", "?excludedAttributes=members").status, 200);
 }

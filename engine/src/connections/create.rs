@@ -52,6 +52,7 @@ pub fn create<'v>(
         last_sync: None,
         tokens: vec![Token::new(env.uuid(), &secret, env.now)],
         settings: Settings::default(),
+        dissolving: Vec::new(),
     };
     // A run after a lost race finds the head that the first run made.
     let made = Connection::open(view, &directory)?;

@@ -33,6 +33,9 @@ pub struct Record {
     /// How this connection reads its IdP.
     #[serde(default)]
     pub settings: Settings,
+    /// Ids of deleted groups with memberships left, which later writes remove a few at a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dissolving: Vec<String>,
 }
 
 impl Record {

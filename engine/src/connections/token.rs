@@ -104,6 +104,7 @@ mod tests {
             last_sync: None,
             tokens,
             settings: Settings::default(),
+            dissolving: Vec::new(),
         }
     }
 

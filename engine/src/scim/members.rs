@@ -1,6 +1,6 @@
 //! Membership: one entry for the group, one for the member, always both (RFC 7643 sections 4.1.2 and 4.2).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use crate::schema::{Attribute, ResourceType};
 use crate::scim::directory::{self, decode};
 use crate::scim::gather::gather;
 use crate::scim::layout::{self, Kind};
-use crate::store::{Fault, Txn};
+use crate::store::{Fault, Need, Txn};
 
 type Member = Map<String, Value>;
 
@@ -103,7 +103,12 @@ fn replace(txn: &mut Txn<'_>, group: &str, members: Vec<Member>, limits: &Limits
     let wanted: HashSet<String> = members.iter().filter_map(id_of).collect();
     let prefix = layout::members(group);
     // A whole replacement has to see the whole; it is bounded like a whole answer would be, ten times over.
-    let present = directory::entries(txn, &prefix, limits.members.saturating_mul(10))?;
+    let limit = limits.members.saturating_mul(10);
+    if count(txn, group)? > limit as u64 {
+        let detail = format!("the group has more than {limit} members; add and remove them, or delete the group");
+        return Err(ScimError::new(Wrong::TooMany, detail).into());
+    }
+    let present = directory::entries(txn, &prefix, limit)?;
     let gone = present.iter().map(|(key, _)| layout::tail(key, &prefix)).filter(|id| !wanted.contains(id)).collect();
     let removed = remove(txn, group, gone)?;
     Ok(add(txn, group, members)? || removed)
@@ -168,14 +173,41 @@ pub fn leave_all(txn: &mut Txn<'_>, id: &str) -> Result<Vec<String>, Fault> {
     Ok(groups)
 }
 
-/// Removes every membership of a group.
-pub fn dissolve(txn: &mut Txn<'_>, group: &str) -> Result<(), Fault> {
+/// Members that one write takes out of a deleted group, beside what it is for.
+const DISSOLVED_AT_ONCE: usize = 50;
+/// Members that the deletion of a group takes out itself.
+const DISSOLVED_FIRST: usize = 500;
+
+/// Removes memberships of a deleted group, a bounded number; whether any may be left. What is left counts for nothing, for
+/// a membership is one of an existing group only, and later writes take it out with [`go_on`].
+pub fn dissolve(txn: &mut Txn<'_>, group: &str) -> Result<bool, Fault> {
+    dissolve_some(txn, group, DISSOLVED_FIRST)
+}
+
+/// Removes some more memberships of the first of these deleted groups, which leaves the list when none is left.
+pub fn go_on(txn: &mut Txn<'_>, dissolving: &mut Vec<String>) -> Result<(), Fault> {
+    if let Some(group) = dissolving.first()
+        && !dissolve_some(txn, group, DISSOLVED_AT_ONCE)?
+    {
+        dissolving.remove(0);
+    }
+    Ok(())
+}
+
+fn dissolve_some(txn: &mut Txn<'_>, group: &str, limit: usize) -> Result<bool, Fault> {
     let prefix = layout::members(group);
-    for (key, _) in directory::entries(txn, &prefix, usize::MAX)? {
+    let entries = directory::entries(txn, &prefix, limit)?;
+    let more = entries.len() == limit;
+    for (key, _) in entries {
         txn.remove(layout::belongs(&layout::tail(&key, &prefix), group));
         txn.remove(key);
     }
-    Ok(())
+    Ok(more)
+}
+
+/// Number of a group's members.
+pub fn count(txn: &Txn<'_>, group: &str) -> Result<u64, Fault> {
+    directory::count(txn, &layout::members(group))
 }
 
 /// A group that a user belongs to.
@@ -191,46 +223,61 @@ pub struct Membership {
 
 /// The groups of each of these members, nested ones included, level by level so that one round trip serves all.
 pub fn groups_of(txn: &Txn<'_>, ids: &[String], limits: &Limits) -> Result<Vec<Vec<Membership>>, Fault> {
-    let mut found: Vec<Vec<(String, bool)>> = vec![Vec::new(); ids.len()];
+    let mut found: Vec<Vec<Membership>> = vec![Vec::new(); ids.len()];
+    let mut visited: Vec<HashSet<String>> = vec![HashSet::new(); ids.len()];
     let mut frontier: Vec<(usize, String)> = ids.iter().cloned().enumerate().collect();
-    for depth in 0..DEPTH {
-        let levels = gather(frontier, |(owner, member)| {
-            let prefix = layout::belonging(&member);
-            let entries = directory::entries(txn, &prefix, limits.members)?;
-            Ok(entries.iter().map(|(key, _)| (owner, layout::tail(key, &prefix))).collect::<Vec<_>>())
-        })?;
-        frontier = Vec::new();
-        for (owner, group) in levels.into_iter().flatten() {
-            let Some(known) = found.get_mut(owner) else { continue };
+    for depth in 0..=DEPTH {
+        let distinct: BTreeSet<&String> = frontier.iter().map(|(_, id)| id).collect();
+        let read = |id: &String| Ok((id.clone(), Place::read(txn, id, depth, limits)?));
+        let places: HashMap<String, Place> = gather(distinct, read)?.into_iter().collect();
+        let mut next = Vec::new();
+        for (owner, id) in frontier {
+            let (Some(place), Some(known), Some(visited)) =
+                (places.get(&id), found.get_mut(owner), visited.get_mut(owner))
+            else {
+                continue;
+            };
+            match (&place.group, depth) {
+                (_, 0) => {}
+                (Some(display), _) => {
+                    known.push(Membership { group: id, display: display.clone(), direct: depth == 1 });
+                }
+                (None, _) => continue,
+            }
             // A group may contain itself, through others.
-            if known.len() < limits.members && !known.iter().any(|(id, _)| *id == group) {
-                known.push((group.clone(), depth == 0));
-                frontier.push((owner, group));
+            for group in &place.within {
+                if visited.len() < limits.members && visited.insert(group.clone()) {
+                    next.push((owner, group.clone()));
+                }
             }
         }
+        frontier = next;
         if frontier.is_empty() {
             break;
         }
     }
-    let names = names(txn, found.iter().flatten().map(|(id, _)| id.clone()).collect())?;
-    let named = |(group, direct): (String, bool)| {
-        let display = names.get(&group).cloned().flatten();
-        Membership { group, display, direct }
-    };
-    Ok(found.into_iter().map(|groups| groups.into_iter().map(named).collect()).collect())
+    Ok(found)
 }
 
-fn names(txn: &Txn<'_>, groups: HashSet<String>) -> Result<HashMap<String, Option<String>>, Fault> {
-    let mut ids: Vec<String> = groups.into_iter().collect();
-    ids.sort_unstable();
-    let keys: Vec<_> = ids.iter().map(|id| layout::resource(Kind::Group, id)).collect();
-    let values = txn.get_many(&keys)?;
-    ids.into_iter()
-        .zip(values)
-        .map(|(id, value)| {
-            let group = value.map(|bytes| decode(&bytes)).transpose()?;
-            let name = group.and_then(|group| group.get("displayName")?.as_str().map(str::to_owned));
-            Ok((id, name))
+/// A member on the way up.
+struct Place {
+    /// Its `displayName`, if it is a group and there: of one that is being dissolved, memberships may be left.
+    group: Option<Option<String>>,
+    /// The groups that name it.
+    within: Vec<String>,
+}
+
+impl Place {
+    fn read(txn: &Txn<'_>, id: &str, depth: usize, limits: &Limits) -> Result<Self, Fault> {
+        let mut need = Need::default();
+        let group = if depth > 0 { need.gather(directory::load(txn, Kind::Group, id))?.flatten() } else { None };
+        let prefix = layout::belonging(id);
+        let limit = if depth < DEPTH { limits.members } else { 0 };
+        let entries = need.gather(directory::entries(txn, &prefix, limit))?.unwrap_or_default();
+        need.settle()?;
+        Ok(Self {
+            group: group.map(|group| group.get("displayName")?.as_str().map(str::to_owned)),
+            within: entries.iter().map(|(key, _)| layout::tail(key, &prefix)).collect(),
         })
-        .collect()
+    }
 }

@@ -7,6 +7,7 @@ use crate::env::{Env, Timestamp};
 use crate::error::SCIM_JSON;
 use crate::http::{Request, Response};
 use crate::log::{self, Scribe, operation};
+use crate::project::Projection;
 use crate::scim::access::Entered;
 use crate::scim::bulk;
 use crate::scim::layout::Kind;
@@ -14,11 +15,15 @@ use crate::scim::precondition::Conditions;
 use crate::scim::query;
 use crate::scim::read::{Reader, not_allowed};
 use crate::scim::route::Endpoint;
-use crate::scim::write::Writer;
+use crate::scim::write::{Writer, not_found};
+use crate::scim::{directory, members};
 use crate::store::{Fault, Outcome, Txn, View};
 
 /// Header of a write's response that tells an edge the version of the directory after it.
 pub const VERSION_HEADER: &str = "x-scim-version";
+
+/// Members the answer to a PATCH of a group shows unasked.
+const ECHOED: u64 = 100;
 
 /// How old `lastSync` may grow while an IdP sends only what is known already.
 const SYNC_RESOLUTION: u64 = 60;
@@ -52,14 +57,24 @@ impl Service<'_> {
         let (strict, revive) = (record.settings.strict, record.settings.revive);
         let scribe = Scribe::new(self.request, self.reader.registry(), self.env);
         let renderer = self.reader.renderer();
-        let mut writer =
-            Writer { txn: &mut txn, renderer: &renderer, env: self.env, strict, revive, changed: false, scribe };
+        let dissolving = std::mem::take(&mut record.dissolving);
+        let mut writer = Writer {
+            txn: &mut txn,
+            renderer: &renderer,
+            env: self.env,
+            strict,
+            revive,
+            changed: false,
+            dissolving,
+            scribe,
+        };
         let Some(done) = self.perform(&mut writer, &route.endpoint, &token, &body)? else {
             return Ok(answer(not_allowed(&route.endpoint)));
         };
         let (changed, entries) = (writer.changed, writer.scribe.entries());
+        record.dissolving = writer.dissolving;
         let response = match done {
-            Done::Wrote(status, kind, id) => self.reader.show(&txn, status, kind, &id, &projection)?,
+            Done::Wrote(status, kind, id) => self.show(&txn, status, kind, &id, &projection)?,
             Done::Deleted => Response::empty(204),
             Done::Bulk(body) => Response::json(200, SCIM_JSON, &body),
         };
@@ -70,9 +85,29 @@ impl Service<'_> {
             return Ok(Outcome { response, aside, ..Outcome::default() });
         }
         log::keep(&mut txn, &entries, self.env)?;
+        members::go_on(&mut txn, &mut record.dissolving)?;
         record.note_write(&token.id, self.env.now);
         txn.set_record(record.to_bytes());
         self.commit(txn, response)
+    }
+
+    /// The resource after the write. A PATCH of a group with many members that nobody asked to see is answered without a
+    /// body, as RFC 7644 section 3.5.2 allows: adding one member must not cost reading all.
+    fn show(&self, txn: &Txn<'_>, status: u16, kind: Kind, id: &str, wanted: &Projection) -> Result<Response, Fault> {
+        let parameters = self.request.parameters().unwrap_or_default();
+        let asked = parameters.iter().any(|(name, _)| name == "attributes");
+        let brief = kind == Kind::Group
+            && self.request.method == "PATCH"
+            && !asked
+            && wanted.wants(&self.reader.registry().group, "members")
+            && members::count(txn, id)? > ECHOED;
+        if !brief {
+            return self.reader.show(txn, status, kind, id, wanted);
+        }
+        let stored = directory::load(txn, kind, id)?.ok_or_else(|| not_found(kind, id))?;
+        let renderer = self.reader.renderer();
+        let version = renderer.version(txn, kind, &stored)?;
+        Ok(Response::empty(204).with("etag", version).with("location", renderer.location(kind, id)))
     }
 
     /// Does what the request says; `None` when the endpoint does not take the method.

@@ -28,7 +28,8 @@ pub fn verify(txn: &Txn<'_>) -> Result<Vec<String>, Fault> {
     let custom = record.as_ref().map(read::custom).transpose()?.flatten();
     let registry = custom.as_ref().unwrap_or_else(|| Registry::shared());
     let all = txn.scan(&[]..&[0xff, 0xff], 0, usize::MAX, false)?;
-    let mut check = Check { problems: Vec::new(), entries: all.into_iter().collect() };
+    let dissolving = record.map(|record| record.dissolving).unwrap_or_default();
+    let mut check = Check { problems: Vec::new(), entries: all.into_iter().collect(), dissolving };
     check.counts(txn)?;
     check.kinds();
     for kind in Kind::ALL {
@@ -41,6 +42,8 @@ pub fn verify(txn: &Txn<'_>) -> Result<Vec<String>, Fault> {
 struct Check {
     problems: Vec<String>,
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Deleted groups whose memberships are on their way out.
+    dissolving: Vec<String>,
 }
 
 impl Check {
@@ -154,7 +157,8 @@ impl Check {
             };
             let named = directory::decode(&value)?.get("value").and_then(Value::as_str) == Some(member.as_str());
             self.expect(named, || format!("a member of `{group}` is stored under another id"));
-            let exists = self.entries.contains_key(&layout::resource(Kind::Group, &group));
+            let exists =
+                self.entries.contains_key(&layout::resource(Kind::Group, &group)) || self.dissolving.contains(&group);
             self.expect(exists, || format!("`{group}` has members and does not exist"));
             seen.insert(layout::belongs(&member, &group));
         }

@@ -26,6 +26,8 @@ pub struct Writer<'a, 'v> {
     pub revive: bool,
     /// Whether anything was written.
     pub changed: bool,
+    /// Deleted groups with memberships left to remove.
+    pub dissolving: Vec<String>,
     /// Notes for the provisioning log.
     pub scribe: Scribe<'a>,
 }
@@ -87,7 +89,7 @@ impl Writer<'_, '_> {
             self.touch(&group)?;
         }
         if kind == Kind::Group {
-            members::dissolve(self.txn, id)?;
+            self.dissolving.extend(members::dissolve(self.txn, id)?.then(|| id.to_owned()));
         }
         directory::erase(self.txn, kind, id, &old);
         self.changed = true;
