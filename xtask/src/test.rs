@@ -30,6 +30,12 @@ pub fn run(filter: Option<&str>) -> Result<()> {
             stages.attempt(package.name.clone(), || unit_tests(&package, filter));
         }
     }
+    // A million steps take an optimised engine.
+    stages.attempt("simulator", || {
+        let mut simulator = cargo();
+        simulator.args(["test", "--release", "--package", "scim-engine", "--test", "simulator"]);
+        run_command(with(&mut simulator, filter))
+    });
     stages.attempt("host tests", || {
         let mut tests = cargo();
         tests.args(["test", "--package", HOST_TESTS]);
