@@ -3,6 +3,7 @@
 mod credentials;
 pub mod envoy;
 pub mod front;
+pub mod offline;
 mod origin;
 pub mod proxy_wasm;
 pub mod serve;

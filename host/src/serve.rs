@@ -101,7 +101,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 }
 
 /// Takes the data directory for this process, until the file is closed.
-fn lock(data: &Path) -> anyhow::Result<File> {
+pub(crate) fn lock(data: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(data)
         .with_context(|| format!("can not make `{}`: choose another `--data`", data.display()))?;
     let path = data.join("lock");
