@@ -5,6 +5,7 @@ mod boundary;
 mod clients;
 mod corpus;
 mod durability;
+mod kills;
 mod shared;
 mod sizes;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         corpus::trials(),
         auth::trials(),
         durability::trials(),
+        kills::trials(),
         clients::trials(),
         boundary::trials(),
         sizes::trials(),
