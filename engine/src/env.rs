@@ -120,6 +120,8 @@ pub struct Config {
     pub edge_secret: Option<String>,
     /// Base URL to put in `meta.location` instead of the one the request came by, without a trailing slash.
     pub public_url: Option<String>,
+    /// Origins whose pages may show the self-service portal in a frame.
+    pub portal_origins: Vec<String>,
     /// Bounds on what one request may ask for.
     pub limits: Limits,
 }

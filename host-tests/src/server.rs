@@ -59,9 +59,18 @@ impl Server {
     /// # Errors
     /// Something was not built, or the server ends or does not answer in time.
     pub fn start(data: &Path, front: Front) -> Result<Self> {
+        Self::start_with(data, front, &[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(data: &Path, front: Front, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(place::program()?);
         command.current_dir(place::root()).arg("serve").arg("--data").arg(data);
         command.args(["--listen", "127.0.0.1:0", "--origin-listen", "127.0.0.1:0", "--ready-json"]);
+        command.args(arguments);
         match front {
             Front::Embedded => command.args(["--front", "embedded"]),
             Front::Envoy => command.args(["--front", "envoy"]).env("PATH", path_with_envoy()?),

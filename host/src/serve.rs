@@ -34,6 +34,9 @@ pub struct Options {
     /// Base URL to put in answers, where it is not the one of the request
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// A variable of `spin.toml`; may be given more than once
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
+    variables: Vec<(String, String)>,
     /// Directory of `spin.toml`
     #[arg(long, value_name = "DIR", default_value = ".")]
     app: PathBuf,
@@ -119,7 +122,13 @@ fn variables(credentials: &Credentials, options: &Options) -> BTreeMap<String, S
     let Credentials { client_id, client_secret, edge_secret } = credentials;
     let given = [("client_id", client_id), ("client_secret", client_secret), ("edge_secret", edge_secret)];
     let public_url = options.public_url.as_ref().map(|url| ("public_url", url));
-    given.into_iter().chain(public_url).map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    let given = given.into_iter().chain(public_url).map(|(name, value)| (name.to_owned(), value.clone()));
+    given.chain(options.variables.iter().cloned()).collect()
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("must be of the form `name=value`")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
 async fn start_front(options: &Options, credentials: &Credentials, origin: SocketAddr) -> anyhow::Result<Running> {

@@ -41,6 +41,17 @@ pub enum Caller {
     },
 }
 
+/// What a credential is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// The account it is confined to; `None` is the vendor's, every account.
+    pub account: Option<String>,
+    /// Its permissions.
+    pub grants: Grants,
+    /// Whether customers' users may manage connections at present.
+    pub self_service: bool,
+}
+
 /// What an action asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
@@ -62,6 +73,20 @@ impl Credential {
         }
         let settings = env.config.user_jwt.as_ref().ok_or_else(ApiError::unauthorized)?;
         Claims::verify(token, settings, env.now).map(Self::User).ok_or_else(ApiError::unauthorized)
+    }
+
+    /// What the credential is good for, whatever is asked: for pages that show only what can be done.
+    ///
+    /// # Errors
+    /// Pages may have to be loaded first.
+    pub fn rights(&self, environment: &Environment<'_>) -> Result<Rights, Fault> {
+        let self_service = environment.settings().self_service;
+        let Self::User(claims) = self else {
+            return Ok(Rights { account: None, grants: Permission::ALL.into_iter().collect(), self_service });
+        };
+        let own: Grants = claims.permissions.iter().map(String::as_str).collect();
+        let grants = own.or(environment.grants_of_roles(&claims.roles)?);
+        Ok(Rights { account: Some(claims.tenant_id.clone()), grants, self_service })
     }
 
     /// The caller, if the credential allows this action: for a user the self-service toggle must be on, the

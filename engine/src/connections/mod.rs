@@ -32,7 +32,7 @@ use serde_json::json;
 pub use delete::sweep;
 
 use crate::connections::body::Body;
-use crate::connections::caller::{Caller, Credential};
+use crate::connections::caller::{Caller, Credential, Rights};
 use crate::connections::environment::{Environment, Settings};
 use crate::connections::error::{ApiError, JSON};
 use crate::connections::route::Action;
@@ -58,6 +58,14 @@ pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
     let reads = request.method == "GET" && outcome.commits.is_empty();
     let aside = if reads { delete::aside(view, env) } else { outcome.aside };
     Ok(Outcome { response: outcome.response.with("cache-control", "no-store"), aside, ..outcome })
+}
+
+/// What the credential of a request is good for.
+///
+/// # Errors
+/// 401, or heads and pages to be loaded first.
+pub fn rights(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Rights, Fault> {
+    Credential::prove(request, env)?.rights(&Environment::open(view)?)
 }
 
 /// Opens the environment; the head of the connection an action is about is asked for in the same breath.

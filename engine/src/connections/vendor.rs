@@ -32,18 +32,34 @@ struct Payload {
 /// 400 for a body that is not of the form, 401 for a wrong credential.
 pub fn login(request: &Request, env: &Env<'_>) -> Result<Response, ApiError> {
     let body = Body::parse(request)?;
-    let client_id = body.verbatim("clientId")?;
-    let secret = body.verbatim("secret")?;
+    let token = exchange(body.verbatim("clientId")?, body.verbatim("secret")?, env)?;
+    Ok(Response::json(200, JSON, &json!({ "token": token, "expiresIn": LIFETIME })))
+}
+
+/// An environment token for the vendor's client id and secret.
+///
+/// # Errors
+/// 401
+pub fn exchange(client_id: &str, secret: &str, env: &Env<'_>) -> Result<String, ApiError> {
     let vendor = env.config.vendor.as_ref().ok_or_else(ApiError::unauthorized)?;
     let right = same(client_id, &vendor.client_id) & same(secret, &vendor.secret);
     if !bool::from(right) {
         return Err(ApiError::unauthorized());
     }
+    issue(vendor, env)
+}
+
+/// A fresh token for one that is still live.
+pub fn renew(token: &str, env: &Env<'_>) -> Option<String> {
+    let vendor = env.config.vendor.as_ref().filter(|_| verify(token, env))?;
+    issue(vendor, env).ok()
+}
+
+fn issue(vendor: &Credential, env: &Env<'_>) -> Result<String, ApiError> {
     let payload = Payload { sub: vendor.client_id.clone(), exp: env.now.0 / 1000 + LIFETIME };
     let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&payload).unwrap_or_default());
     let mac = signer(vendor).ok_or_else(ApiError::unauthorized)?.chain_update(&payload).finalize().into_bytes();
-    let token = format!("{payload}.{}", URL_SAFE_NO_PAD.encode(mac));
-    Ok(Response::json(200, JSON, &json!({ "token": token, "expiresIn": LIFETIME })))
+    Ok(format!("{payload}.{}", URL_SAFE_NO_PAD.encode(mac)))
 }
 
 /// Whether a text is a live environment token.

@@ -22,8 +22,7 @@ mod verify;
 mod write;
 
 pub use access::{Access, admit};
-pub(crate) use route::origin;
-pub use route::{Endpoint, Route};
+pub use route::{Endpoint, Route, origin};
 pub use verify::verify;
 
 use crate::connections::record::Record;
@@ -69,6 +68,18 @@ pub fn read(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome
         Some(response) => Ok(Outcome { response, ..Outcome::default() }),
         None => Err(ScimError::new(Kind::Unavailable, "a replica changes nothing").into()),
     }
+}
+
+/// One SCIM request that only reads, made by somebody the management API has admitted to the connection: without a
+/// connection token, and without a trace in the log.
+///
+/// # Errors
+///
+/// [`Fault::Need`] names what to load before the next try; [`Fault::Refused`] is the answer to an invalid request.
+pub fn browse(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Response, Fault> {
+    let entered = access::visit(request, view, env)?;
+    let answer = read::Reader::new(request, &entered, env)?.answer(&entered)?;
+    answer.ok_or_else(|| ScimError::new(Kind::Forbidden, "only reads are possible here").into())
 }
 
 /// A refusal, and the work of noting it in the connection's log.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod boundary;
+mod browser;
 mod clients;
 mod corpus;
 mod durability;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         kills::trials(),
         clients::trials(),
         boundary::trials(),
+        browser::trials(),
         sizes::trials(),
     ]
     .into_iter()

@@ -1,0 +1,113 @@
+//! Requests of the management API and reads of a directory, made on behalf of a page.
+
+use scim_engine::connections::connection::{Connection, Counts};
+use scim_engine::connections::{self, caller::Rights};
+use scim_engine::env::Env;
+use scim_engine::http::{Request, Response};
+use scim_engine::scim;
+use scim_engine::store::{DirectoryId, Fault, Outcome, View};
+use serde_json::Value;
+
+use crate::form::Problem;
+
+/// Path of the connections' API.
+pub const SCIM2: &str = "/directory/resources/v1/configurations/scim2";
+/// Path of the self-service toggle.
+pub const SELF_SERVICE: &str = "/directory/resources/v1/configurations/self-service";
+/// Path of the roles.
+pub const ROLES: &str = "/identity/resources/roles/v1";
+
+/// The management API as one session may use it.
+pub struct Api<'a> {
+    request: &'a Request,
+    view: &'a View<'a>,
+    env: &'a Env<'a>,
+    credential: &'a str,
+}
+
+impl<'a> Api<'a> {
+    /// The API with a session's credential.
+    pub fn new(request: &'a Request, view: &'a View<'a>, env: &'a Env<'a>, credential: &'a str) -> Self {
+        Self { request, view, env, credential }
+    }
+
+    /// What the credential is good for.
+    ///
+    /// # Errors
+    /// 401, or what has to be loaded first.
+    pub fn rights(&self) -> Result<Rights, Fault> {
+        connections::rights(&self.of("GET", "/", None), self.view, self.env)
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// A refusal, or what has to be loaded first.
+    pub fn get(&self, target: &str) -> Result<Value, Fault> {
+        let outcome = connections::handle(&self.of("GET", target, None), self.view, self.env)?;
+        parse(&outcome.response)
+    }
+
+    /// Changes something; what is wrong with the form comes back as a value.
+    ///
+    /// # Errors
+    /// A refusal that no other input would avoid, or what has to be loaded first.
+    pub fn send(&self, method: &str, target: &str, body: &Value) -> Result<Result<Outcome, Problem>, Fault> {
+        match connections::handle(&self.of(method, target, Some(body)), self.view, self.env) {
+            Ok(outcome) if outcome.response.status >= 400 => Ok(Err(Problem::of(&outcome.response))),
+            Ok(outcome) => Ok(Ok(outcome)),
+            Err(Fault::Refused(response)) if matches!(response.status, 400 | 409) => Ok(Err(Problem::of(&response))),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Reads SCIM resources of a connection that [`Api::get`] has shown to be in reach.
+    ///
+    /// # Errors
+    /// A refusal, or what has to be loaded first.
+    pub fn browse(&self, id: &str, rest: &str) -> Result<Value, Fault> {
+        let target = format!("/directory/resources/scim/v2.0/{id}/{rest}");
+        parse(&scim::browse(&self.of("GET", &target, None), self.view, self.env)?)
+    }
+
+    /// How many users and groups such a connection holds.
+    ///
+    /// # Errors
+    /// What has to be loaded first.
+    pub fn counts(&self, id: &str) -> Result<Counts, Fault> {
+        let Some(id) = DirectoryId::new(id) else { return Ok(Counts::default()) };
+        Connection::open(self.view, &id)?.map_or_else(|| Ok(Counts::default()), |connection| connection.counts())
+    }
+
+    fn of(&self, method: &str, target: &str, body: Option<&Value>) -> Request {
+        let kept = ["host", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
+        let kept = self.request.headers.iter().filter(|(name, _)| kept.contains(&name.as_str())).cloned();
+        let bearer = ("authorization".to_owned(), format!("Bearer {}", self.credential).into_bytes());
+        Request {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: kept.chain([bearer]).collect(),
+            body: body.and_then(|body| serde_json::to_vec(body).ok()).unwrap_or_default(),
+            source: self.request.source,
+        }
+    }
+}
+
+fn parse(response: &Response) -> Result<Value, Fault> {
+    if response.status >= 400 {
+        return Err(Fault::Refused(response.clone()));
+    }
+    serde_json::from_slice(&response.body).map_err(|_| Fault::Damaged("an answer of the api".into()))
+}
+
+/// A text for a query or a path.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            other => escaped.push_str(&format!("%{other:02X}")),
+        }
+    }
+    escaped
+}

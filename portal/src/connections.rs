@@ -1,0 +1,109 @@
+//! The connections of an account: the list, and a new one.
+
+use askama::Template;
+use scim_engine::connections::permission::Permission;
+use scim_engine::store::{Fault, Need, Outcome};
+use serde_json::{Value, json};
+
+use crate::api::{SCIM2, escape};
+use crate::form::Problem;
+use crate::guide::{self, Guide};
+use crate::page::{self, Frame, Visit};
+use crate::shown::{Shown, text};
+
+#[derive(Template)]
+#[template(path = "connections.html")]
+struct Connections {
+    frame: Frame,
+    account: String,
+    shown: Vec<Shown>,
+    new: String,
+}
+
+/// Connections of one account, or all that are in reach.
+pub fn all(visit: &Visit<'_>, account: Option<&str>) -> Result<Vec<Shown>, Fault> {
+    let query = account.map(|account| format!("?tenantId={}", escape(account))).unwrap_or_default();
+    let listed = visit.api.get(&format!("{SCIM2}{query}"))?;
+    let mut shown: Vec<_> = listed.as_array().into_iter().flatten().map(Shown::of).collect();
+    let mut need = Need::default();
+    for shown in &mut shown {
+        let counts = need.gather(visit.api.counts(&shown.id))?.unwrap_or_default();
+        (shown.users, shown.groups) = (counts.users, counts.groups);
+    }
+    need.settle()?;
+    Ok(shown)
+}
+
+/// The list of an account; `None` is the user's own.
+pub fn list(visit: &Visit<'_>, account: Option<&str>) -> Result<Outcome, Fault> {
+    let page = Connections {
+        frame: visit.frame(account.unwrap_or("Provisioning"), "accounts"),
+        account: account.unwrap_or_default().to_owned(),
+        shown: all(visit, account)?,
+        new: new_path(visit, account),
+    };
+    Ok(visit.show(200, &page))
+}
+
+fn new_path(visit: &Visit<'_>, account: Option<&str>) -> String {
+    let account = account.map(|account| format!("/accounts/{}", escape(account))).unwrap_or_default();
+    format!("{}{account}/new", visit.area.base())
+}
+
+#[derive(Template)]
+#[template(path = "new.html")]
+struct New {
+    frame: Frame,
+    guides: &'static [&'static Guide],
+    action: String,
+    back: String,
+    name: String,
+    provider: String,
+    problem: Problem,
+}
+
+fn form(visit: &Visit<'_>, account: Option<&str>, name: &str, provider: &str, problem: Problem) -> Outcome {
+    let action = new_path(visit, account);
+    let page = New {
+        frame: visit.frame("New connection", "accounts"),
+        guides: &guide::ALL,
+        back: action.trim_end_matches("/new").to_owned(),
+        action,
+        name: name.to_owned(),
+        provider: provider.to_owned(),
+        problem,
+    };
+    visit.show(if page.problem.status == 0 { 200 } else { page.problem.status }, &page)
+}
+
+/// The empty form.
+pub fn offer(visit: &Visit<'_>, account: Option<&str>) -> Result<Outcome, Fault> {
+    if !visit.rights.grants.includes(Permission::Write) {
+        return Err(page::refuse(403, "your role does not allow changes here"));
+    }
+    Ok(form(visit, account, "", "okta", Problem::default()))
+}
+
+/// Creates a connection; its token goes along to the page of the guide.
+pub fn create(visit: &Visit<'_>, account: Option<&str>) -> Result<Outcome, Fault> {
+    let fields = visit.form()?;
+    let (name, provider) = (fields.get("connectionName").trim(), fields.get("provider"));
+    if name.is_empty() {
+        let problem = Problem::new(400, "connectionName", "Give the connection a name.");
+        return Ok(form(visit, account, name, provider, problem));
+    }
+    let guide = guide::of(provider);
+    let mut body = json!({ "connectionName": name, "provider": guide.id, "source": guide.source });
+    if let (Some(account), Some(fields)) = (account, body.as_object_mut()) {
+        fields.insert("tenantId".into(), account.into());
+    }
+    match visit.api.send("POST", SCIM2, &body)? {
+        Err(problem) => Ok(form(visit, account, name, provider, problem)),
+        Ok(outcome) => {
+            let made: Value = serde_json::from_slice(&outcome.response.body).unwrap_or_default();
+            let mut done = visit.done(outcome, &format!("/connections/{}/setup", text(&made, "id")));
+            done.response = visit.flash(done.response, &text(&made, "token"));
+            Ok(done)
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The pages people use: the vendor's dashboard (`/dashboard`) and the customer's self-service portal (`/portal`).
+//!
+//! Every page is a client of the management API, in the same process: it makes the request an API client would make,
+//! with the credential of its session, and shows the answer. So a page can never do what the API would refuse, and no
+//! rule is written twice. Like the engine, nothing here performs I/O: [`handle`] is a handler as the engine's are.
+//!
+//! | Module | Idea |
+//! |---|---|
+//! | [`session`] | cookies, and the proof that a form is ours |
+//! | `api` | requests of the management API, made on behalf of a page |
+//! | `page` | what every page shares: frame, headers, notices |
+//! | `dashboard`, `connections`, `connection`, `directory`, `log`, `roles` | the pages themselves |
+//! | `guide` | what to do at each identity provider, as data |
+
+mod api;
+mod assets;
+mod chart;
+mod connection;
+mod connections;
+mod dashboard;
+mod directory;
+mod form;
+mod guide;
+mod log;
+mod page;
+mod portal;
+mod roles;
+pub mod session;
+mod shown;
+
+use scim_engine::env::Env;
+use scim_engine::http::{Request, percent_decode};
+use scim_engine::store::{Fault, Outcome, View};
+
+/// Whether a request is for a page or for what pages are made of.
+pub fn serves(request: &Request) -> bool {
+    matches!(request.path().split('/').nth(1), Some("dashboard" | "portal" | "assets"))
+}
+
+/// One request of a person's browser.
+///
+/// # Errors
+/// Heads and pages to be loaded first. What the API refuses becomes a page that says so.
+pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    let path = request.path().trim_end_matches('/');
+    let decoded: Option<Vec<String>> = path.split('/').skip(1).map(|part| percent_decode(part, false)).collect();
+    let decoded = decoded.unwrap_or_default();
+    let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        ["assets", name] => Ok(page::answer(assets::serve(name))),
+        ["dashboard", rest @ ..] => dashboard::handle(rest, request, view, env),
+        ["portal", rest @ ..] => portal::handle(rest, request, view, env),
+        _ => Ok(page::answer(page::plain(404, "There is no such page."))),
+    }
+}
