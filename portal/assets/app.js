@@ -1,6 +1,7 @@
 // Small helps on top of pages that work without: local times, copy buttons, live regions.
 
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 
 function ago(date) {
@@ -15,7 +16,8 @@ function showTimes(root) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     const date = new Date(element.dateTime);
     if (Number.isNaN(date.getTime())) continue;
-    element.textContent = Date.now() - date < 6 * 86400e3 ? ago(date) : absolute.format(date);
+    if (element.closest(".when")) element.textContent = exact.format(date);
+    else element.textContent = Date.now() - date < 6 * 86400e3 ? ago(date) : absolute.format(date);
     element.title = absolute.format(date);
   }
 }

@@ -1,7 +1,7 @@
 //! Users and groups of a connection: found by the beginning of their name, page by page, and one in full.
 
 use askama::Template;
-use scim_engine::store::{Fault, Outcome};
+use scim_engine::store::{Fault, Need, Outcome};
 use serde_json::Value;
 
 use crate::api::escape;
@@ -11,6 +11,8 @@ use crate::shown::{Shown, list as items, text};
 
 /// Rows of a page.
 const PAGE: usize = 50;
+/// Members of a group whose names are looked up.
+const NAMED: usize = 100;
 
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,11 +140,7 @@ struct Resource {
 pub fn show(visit: &Visit<'_>, id: &str, kind: Kind, resource: &str) -> Result<Outcome, Fault> {
     let shown = find(visit, id)?;
     let found = visit.api.browse(id, &format!("{}/{}", kind.segment(), escape(resource)))?;
-    let related = items(&found, if kind.is_user() { "groups" } else { "members" }).iter().map(|entry| Related {
-        id: text(entry, "value"),
-        name: Some(text(entry, "display")).filter(|name| !name.is_empty()).unwrap_or_else(|| text(entry, "value")),
-        user: !kind.is_user() && text(entry, "type") != "Group",
-    });
+    let related = related(visit, id, kind, &found)?;
     let emails = items(&found, "emails");
     let primary = emails.iter().find(|email| email.get("primary").and_then(Value::as_bool) == Some(true));
     let row = row(&found, kind);
@@ -151,7 +149,7 @@ pub fn show(visit: &Visit<'_>, id: &str, kind: Kind, resource: &str) -> Result<O
         email: primary.or_else(|| emails.first()).map(|email| text(email, "value")).unwrap_or_default(),
         external: text(&found, "externalId"),
         created: found.get("meta").map(|meta| text(meta, "created")).unwrap_or_default(),
-        related: related.collect(),
+        related,
         json: serde_json::to_string_pretty(&found).unwrap_or_default(),
         tab: kind.tab(),
         shown,
@@ -159,4 +157,27 @@ pub fn show(visit: &Visit<'_>, id: &str, kind: Kind, resource: &str) -> Result<O
         row,
     };
     Ok(visit.show(200, &page))
+}
+
+/// The groups of a user or the members of a group; members without a display name get their user name.
+fn related(visit: &Visit<'_>, id: &str, kind: Kind, found: &Value) -> Result<Vec<Related>, Fault> {
+    let mut need = Need::default();
+    let mut related = Vec::new();
+    for (place, entry) in items(found, if kind.is_user() { "groups" } else { "members" }).iter().enumerate() {
+        let (value, user) = (text(entry, "value"), !kind.is_user() && text(entry, "type") != "Group");
+        let mut name = text(entry, "display");
+        if name.is_empty() && user && place < NAMED {
+            let target = format!("Users/{}?attributes=userName", escape(&value));
+            match need.gather(visit.api.browse(id, &target)) {
+                Ok(member) => name = member.map(|member| text(&member, "userName")).unwrap_or_default(),
+                // A member need not exist (RFC 7643 section 4.2).
+                Err(Fault::Refused(_)) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        let name = if name.is_empty() { value.clone() } else { name };
+        related.push(Related { id: value, name, user });
+    }
+    need.settle()?;
+    Ok(related)
 }
