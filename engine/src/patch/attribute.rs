@@ -182,7 +182,6 @@ fn write_each(
     sub: &Attribute,
     value: &Value,
 ) -> Result<(), ScimError> {
-    let attribute = site.target.attribute;
     let all: Vec<usize> = (0..elements.len().max(1)).collect();
     let Some(new) = new_parts(reader, site, value)? else {
         remove_places(elements, &all, Some(sub));
