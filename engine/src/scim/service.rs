@@ -22,9 +22,6 @@ use crate::store::{Fault, Outcome, Txn, View};
 /// Header of a write's response that tells an edge the version of the directory after it.
 pub const VERSION_HEADER: &str = "x-scim-version";
 
-/// Members the answer to a PATCH of a group shows unasked.
-const ECHOED: u64 = 100;
-
 /// How old `lastSync` may grow while an IdP sends only what is known already.
 const SYNC_RESOLUTION: u64 = 60;
 
@@ -91,7 +88,7 @@ impl Service<'_> {
         self.commit(txn, response)
     }
 
-    /// The resource after the write. A PATCH of a group with many members that nobody asked to see is answered without a
+    /// The resource after the write. A PATCH of a group with more members than an answer may carry is answered without a
     /// body, as RFC 7644 section 3.5.2 allows: adding one member must not cost reading all.
     fn show(&self, txn: &Txn<'_>, status: u16, kind: Kind, id: &str, wanted: &Projection) -> Result<Response, Fault> {
         let parameters = self.request.parameters().unwrap_or_default();
@@ -100,7 +97,7 @@ impl Service<'_> {
             && self.request.method == "PATCH"
             && !asked
             && wanted.wants(&self.reader.registry().group, "members")
-            && members::count(txn, id)? > ECHOED;
+            && members::count(txn, id)? > self.env.config.limits.members as u64;
         if !brief {
             return self.reader.show(txn, status, kind, id, wanted);
         }
