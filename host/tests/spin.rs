@@ -32,6 +32,7 @@ const OFFERED: [&str; 23] = [
     "wasi:cli/terminal-stdin@0.2.",
     "wasi:cli/terminal-stdout@0.2.",
     "wasi:cli/terminal-stderr@0.2.",
+    "wasi:random/random@0.2.",
     "wasi:io/error@0.2.",
     "wasi:io/poll@0.2.",
     "wasi:io/streams@0.2.",
