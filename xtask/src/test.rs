@@ -22,7 +22,6 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     let mut stages = Stages::default();
     let (python, envoy) = stages.run("set-up", || {
         tools::wasm_targets()?;
-        tools::browser()?;
         Ok((tools::python_clients()?, tools::envoy()?))
     })?;
     let program = stages.run("build", || build::everything(false))?;

