@@ -11,7 +11,7 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 /// What our components import, all of it offered by Spin 4.1; of WASI 0.2 any patch release will do.
-const OFFERED: [&str; 23] = [
+const OFFERED: [&str; 24] = [
     "spin:key-value/key-value@3.0.0",
     "spin:variables/variables@3.0.0",
     "wasi:keyvalue/store@0.2.0-draft2",
