@@ -16,7 +16,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Most trials wait for a server: more of them than processors can be under way.
-    arguments.test_threads = arguments.test_threads.or(Some(8));
+    arguments.test_threads = arguments.test_threads.or(Some(4));
     let trials: Vec<Trial> = [
         corpus::trials(),
         auth::trials(),
