@@ -185,7 +185,7 @@ impl Bulk<'_> {
     }
 
     /// Runs an operation; a refusal is its result, and whatever it had written is taken back.
-    fn attempt(&self, writer: &mut Writer<'_, '_>, operation: &Operation, at: usize) -> Result<State, Fault> {
+    fn attempt(&mut self, writer: &mut Writer<'_, '_>, operation: &Operation, at: usize) -> Result<State, Fault> {
         let changed = writer.changed;
         let savepoint = writer.txn.savepoint();
         let (name, number) = (log::operation(&operation.method, &Endpoint::parse(&operation.path)), Some(at + 1));
@@ -206,7 +206,7 @@ impl Bulk<'_> {
         }
     }
 
-    fn perform(&self, writer: &mut Writer<'_, '_>, operation: &Operation) -> Result<Value, Fault> {
+    fn perform(&mut self, writer: &mut Writer<'_, '_>, operation: &Operation) -> Result<Value, Fault> {
         if operation.refers.iter().any(|to| matches!(self.states.get(*to), Some(State::Done { failed: true, .. }))) {
             return Err(ScimError::new(Wrong::Conflict, "an operation this one refers to has failed").into());
         }
@@ -219,8 +219,12 @@ impl Bulk<'_> {
         let conditions = Conditions::version(operation.version.as_deref());
         match (operation.method.as_str(), endpoint) {
             ("POST", Endpoint::Collection(kind)) => {
-                let promised = operation.bulk_id.as_ref().and_then(|id| self.promised.get(id));
-                let id = writer.create(kind, &data, promised.map(String::as_str))?;
+                let promised = operation.bulk_id.as_ref().and_then(|id| self.promised.get_mut(id));
+                let id = writer.create(kind, &data, promised.as_deref().map(String::as_str))?;
+                // A user who comes back keeps the old id, and what refers to the operation means that one.
+                if let Some(promised) = promised {
+                    promised.clone_from(&id);
+                }
                 wrote(writer, operation, "201", kind, &id)
             }
             ("PUT", Endpoint::Resource(kind, id)) => {
