@@ -346,3 +346,22 @@ fn a_patch_of_a_group_too_large_to_show_is_answered_without_it() {
     assert_eq!(brief.header("etag"), now.header("etag"));
     assert_eq!(directory.send("GET", &format!("/Groups/{group}"), None).status, 400);
 }
+
+#[test]
+fn members_that_are_too_many_to_see_are_never_left_behind() {
+    let mut directory = Directory::new();
+    let limits = Limits { members: 2, ..Limits::default() };
+    directory.config = Arc::new(Config { limits, ..(*directory.config).clone() });
+    let members = |count: usize| -> Vec<Value> { (0..count).map(|n| json!({ "value": format!("m{n}") })).collect() };
+    let group = |count: usize| json!({ "displayName": "all", "members": members(count) });
+    let put = |path: &str, count: usize| directory.send("PUT", path, Some(group(count)));
+    let made = directory.send("POST", "/Groups?excludedAttributes=members", Some(group(21)));
+    let path = format!("/Groups/{}?excludedAttributes=members", body(&made)["id"].as_str().unwrap());
+    let refused = put(&path, 1);
+    assert_eq!((refused.status, body(&refused)["scimType"].as_str()), (400, Some("tooMany")));
+    let fewer = json!({ "Operations": [{ "op": "remove", "path": "members", "value": [{ "value": "m20" }] }] });
+    assert_eq!(directory.send("PATCH", &path, Some(fewer)).status, 200);
+    assert_eq!(put(&path, 1).status, 200);
+    let left = directory.get(&path.replace("?excludedAttributes=members", ""));
+    assert_eq!(left["members"], json!([{ "value": "m0" }]));
+}
