@@ -3,6 +3,7 @@
 //! | Module | Idea |
 //! |---|---|
 //! | [`config`] | one JSON document, compiled once |
+//! | [`fields`] | takes the document apart, and names the field that is wrong |
 //! | [`worker`] | what becomes of each request; knows nothing of Envoy |
 //! | [`replica`] | what this Envoy knows of directories |
 //! | [`origin`] | calls for heads and pages, coalesced |
@@ -12,6 +13,7 @@
 
 pub mod bucket;
 pub mod config;
+pub mod fields;
 mod host;
 pub mod origin;
 pub mod replica;
