@@ -1,10 +1,14 @@
 //! Envoy as this filter uses it: clock, entropy, shared data, and verdicts carried out.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
+use proxy_wasm::types::MetricType;
 use scim_engine::http::Response;
 
+use crate::metrics::Metric;
 use crate::origin::Context;
 use crate::shared::Shared;
 use crate::worker::Verdict;
@@ -39,6 +43,39 @@ pub fn entropy() -> [u8; 32] {
         log::error!("the host has no entropy");
     }
     bytes
+}
+
+thread_local! {
+    /// Metrics this worker has used, by Envoy's number: looked up by name once.
+    static METRICS: RefCell<HashMap<Metric, u32>> = RefCell::default();
+}
+
+/// Adds to a counter, or a sample to a histogram.
+pub fn measure(metric: Metric, value: u64) {
+    let known = METRICS.with_borrow(|metrics| metrics.get(&metric).copied());
+    let Some(id) = known.or_else(|| define(metric)) else { return };
+    if hostcalls::record_metric(id, value).is_err() {
+        log::debug!("`{}` takes no value", metric.name());
+    }
+}
+
+/// The same for several.
+pub fn measure_all(measured: impl Iterator<Item = (Metric, u64)>) {
+    measured.for_each(|(metric, value)| measure(metric, value));
+}
+
+fn define(metric: Metric) -> Option<u32> {
+    let kind = if metric.is_histogram() { MetricType::Histogram } else { MetricType::Counter };
+    let id = hostcalls::define_metric(kind, &metric.name()).ok()?;
+    METRICS.with_borrow_mut(|metrics| metrics.insert(metric, id));
+    Some(id)
+}
+
+/// Makes a fact about the stream in effect readable as `%FILTER_STATE(wasm.name:PLAIN)%`.
+pub fn tell(name: &str, value: &str) {
+    if hostcalls::set_property(vec![name], Some(value.as_bytes())).is_err() {
+        log::debug!("filter state `{name}` takes no value");
+    }
 }
 
 /// Sends an answer on the stream in effect.

@@ -9,12 +9,16 @@
 //! | [`origin`] | calls for heads and pages, coalesced |
 //! | [`shared`] | heads and pages in a fixed number of slots that all workers share |
 //! | [`bucket`] | a token bucket |
+//! | [`metrics`] | what is measured, and its labels |
+//! | `exchange` | one request and its answer, as operators see them |
 //! | `root`, `request`, `host` | the adapters: Envoy's callbacks in, host calls out |
 
 pub mod bucket;
 pub mod config;
+mod exchange;
 pub mod fields;
 mod host;
+pub mod metrics;
 pub mod origin;
 pub mod replica;
 mod request;

@@ -48,6 +48,8 @@ pub struct Open {
     pub started: u64,
     /// Who waits for it.
     pub waiters: Vec<Context>,
+    /// The `x-request-id` of the request it was first made for.
+    pub request_id: Option<String>,
 }
 
 /// A call as Envoy sends it.
@@ -106,11 +108,19 @@ impl Calls {
         joined
     }
 
-    /// Queues a call.
-    pub fn ask(&mut self, ask: Ask, now: u64, waiter: Option<Context>) {
+    /// Queues a call on behalf of the request of that id.
+    pub fn ask(&mut self, ask: Ask, now: u64, waiter: Option<Context>, request_id: Option<&str>) {
         let flight = self.next;
         self.next += 1;
-        self.open.insert(flight, Open { ask, started: now, waiters: waiter.into_iter().collect() });
+        self.open.insert(
+            flight,
+            Open {
+                ask,
+                started: now,
+                waiters: waiter.into_iter().collect(),
+                request_id: request_id.map(str::to_owned),
+            },
+        );
         self.queue.push_back(flight);
     }
 
@@ -118,7 +128,7 @@ impl Calls {
     pub fn next(&mut self, origin: &Origin) -> Option<Call> {
         let flight = self.queue.pop_front()?;
         let open = self.open.get(&flight)?;
-        Some(Call { flight, headers: headers(&open.ask, origin), body: body(&open.ask) })
+        Some(Call { flight, headers: headers(open, origin), body: body(&open.ask) })
     }
 
     /// A call was sent under that token.
@@ -144,8 +154,8 @@ impl Calls {
     }
 }
 
-fn headers(ask: &Ask, origin: &Origin) -> Vec<(&'static str, String)> {
-    let (method, kind, directory) = match ask {
+fn headers(open: &Open, origin: &Origin) -> Vec<(&'static str, String)> {
+    let (method, kind, directory) = match &open.ask {
         Ask::Head(directory, _) => ("GET", "heads", directory),
         Ask::Pages(directory, _) => ("POST", "pages", directory),
     };
@@ -155,7 +165,10 @@ fn headers(ask: &Ask, origin: &Origin) -> Vec<(&'static str, String)> {
         (":authority", origin.authority.clone()),
         ("authorization", format!("Bearer {}", origin.credential)),
     ];
-    match ask {
+    if let Some(id) = &open.request_id {
+        headers.push(("x-request-id", id.clone()));
+    }
+    match &open.ask {
         Ask::Head(_, Some(head)) => headers.push(("if-none-match", edge::etag(head.version()))),
         Ask::Head(_, None) => {}
         Ask::Pages(..) => headers.push(("content-type", edge::MEDIA_TYPE.to_owned())),

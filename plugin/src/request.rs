@@ -4,23 +4,27 @@ use std::net::SocketAddr;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, MapType};
+use proxy_wasm::types::{Action, BufferType, MapType};
 use scim_engine::error::SCIM_JSON;
 use scim_engine::http::Request;
-use scim_engine::scim;
+use scim_engine::scim::Route;
 
+use crate::exchange::Exchange;
 use crate::host;
 use crate::origin;
 use crate::root::SharedWorker;
 use crate::worker::{self, VERSION_HEADER, Verdict};
+
+/// Bytes of an error's body that are looked at.
+const ERROR_BYTES: usize = 1024;
 
 /// The context of one stream.
 pub struct RequestContext {
     context: origin::Context,
     worker: Option<SharedWorker>,
     wake: Option<u32>,
-    /// Whether the worker knows this stream.
-    is_scim: bool,
+    /// The SCIM request; `None` for any other, which the worker does not know.
+    exchange: Option<Exchange>,
     /// Bytes of the request body so far.
     received: usize,
     /// What replaces the body of a failure that is not SCIM.
@@ -30,7 +34,7 @@ pub struct RequestContext {
 impl RequestContext {
     /// A stream that has not begun.
     pub fn new(context: origin::Context, worker: Option<SharedWorker>, wake: Option<u32>) -> Self {
-        Self { context, worker, wake, is_scim: false, received: 0, replacement: None }
+        Self { context, worker, wake, exchange: None, received: 0, replacement: None }
     }
 
     /// Lets the root send what the worker has queued.
@@ -58,8 +62,11 @@ impl RequestContext {
 
 impl Context for RequestContext {
     fn on_done(&mut self) -> bool {
-        if let Some(worker) = self.worker.as_ref().filter(|_| self.is_scim) {
+        if let Some(worker) = self.worker.as_ref().filter(|_| self.exchange.is_some()) {
             worker.borrow_mut().gone(self.context, host::now());
+        }
+        if let Some(exchange) = &self.exchange {
+            exchange.ended(host::now());
         }
         true
     }
@@ -71,11 +78,11 @@ impl HttpContext for RequestContext {
             host::answer(&worker::no_origin());
             return Action::Pause;
         };
-        if !is_scim() {
-            return Action::Continue;
-        }
-        self.is_scim = true;
-        let verdict = worker.borrow_mut().arrive(self.context, request(), host::entropy(), host::now());
+        let Some(route) = route() else { return Action::Continue };
+        let (request, now) = (request(), host::now());
+        self.exchange = Some(Exchange::begin(route, &request.method, now));
+        let verdict = worker.borrow_mut().arrive(self.context, request, host::entropy(), now);
+        host::measure_all(worker.borrow_mut().measured());
         self.wake_root(worker);
         match verdict {
             Verdict::Pass | Verdict::Forward => Action::Continue,
@@ -88,7 +95,7 @@ impl HttpContext for RequestContext {
     }
 
     fn on_http_request_body(&mut self, size: usize, _: bool) -> Action {
-        let Some(worker) = self.worker.as_ref().filter(|_| self.is_scim) else { return Action::Continue };
+        let Some(worker) = self.worker.as_ref().filter(|_| self.exchange.is_some()) else { return Action::Continue };
         let (held, limit) = (worker.borrow().is_held(self.context), worker.borrow().body_limit());
         // While a request is held Envoy collects its body, and tells the size of all of it.
         self.received = if held { size } else { self.received.saturating_add(size) };
@@ -101,18 +108,22 @@ impl HttpContext for RequestContext {
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(worker) = self.worker.as_ref().filter(|_| self.is_scim) else { return Action::Continue };
-        if !worker.borrow().is_forwarded(self.context) {
-            return Action::Continue;
+        let Some(worker) = self.worker.as_ref().filter(|_| self.exchange.is_some()) else { return Action::Continue };
+        let is_forwarded = worker.borrow().is_forwarded(self.context);
+        if is_forwarded {
+            let version = header(VERSION_HEADER);
+            if version.is_some() && hostcalls::remove_map_value(MapType::HttpResponseHeaders, VERSION_HEADER).is_err() {
+                log::warn!("a header could not be removed");
+            }
+            let version = version.and_then(|version| std::str::from_utf8(&version).ok()?.parse().ok());
+            worker.borrow_mut().answered(self.context, version, host::now());
+            if is_foreign_failure() {
+                self.replace_answer();
+            }
         }
-        let version = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, VERSION_HEADER).ok().flatten();
-        if version.is_some() && hostcalls::remove_map_value(MapType::HttpResponseHeaders, VERSION_HEADER).is_err() {
-            log::warn!("a header could not be removed");
-        }
-        let version = version.and_then(|version| std::str::from_utf8(&version).ok()?.parse().ok());
-        worker.borrow_mut().answered(self.context, version, host::now());
-        if is_foreign_failure() {
-            self.replace_answer();
+        let by_origin = is_forwarded && self.replacement.is_none();
+        if let Some(exchange) = &mut self.exchange {
+            exchange.answered(status(), if by_origin { "origin" } else { "edge" }, host::now());
         }
         Action::Continue
     }
@@ -123,15 +134,19 @@ impl HttpContext for RequestContext {
         }
         if let Some(body) = self.replacement.take() {
             self.set_http_response_body(0, size, &body);
+        } else if let Some(exchange) = self.exchange.as_ref().filter(|exchange| exchange.is_refused()) {
+            let body = hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size.min(ERROR_BYTES)).ok().flatten();
+            exchange.explained(&body.unwrap_or_default());
         }
         Action::Continue
     }
 }
 
-/// Whether the path is one of a connection's SCIM service.
-fn is_scim() -> bool {
-    let path = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, ":path").ok().flatten();
-    path.is_some_and(|path| std::str::from_utf8(&path).is_ok_and(|path| scim::connection_of(path).is_some()))
+/// What the path names, if it is one of a connection's SCIM service.
+fn route() -> Option<Route> {
+    let target = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, ":path").ok().flatten()?;
+    let target = std::str::from_utf8(&target).ok()?;
+    Route::parse(target.split_once('?').map_or(target, |(path, _)| path))
 }
 
 /// The request's head. Only getters of bytes are used: a value that is not UTF-8 would trap in the others.
@@ -157,9 +172,16 @@ fn source() -> Option<std::net::IpAddr> {
     Some(address.ip())
 }
 
+/// A field of the answer's head.
+fn header(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
+}
+
+fn status() -> u16 {
+    header(":status").and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok()).unwrap_or(0)
+}
+
 /// Whether this failure does not have the form of SCIM: Envoy made it, or something between here and the origin.
 fn is_foreign_failure() -> bool {
-    let header = |name| hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten();
-    header(":status").is_some_and(|status| status.starts_with(b"5"))
-        && !header("content-type").is_some_and(|kind| kind.starts_with(SCIM_JSON.as_bytes()))
+    status() >= 500 && !header("content-type").is_some_and(|kind| kind.starts_with(SCIM_JSON.as_bytes()))
 }

@@ -55,13 +55,15 @@ impl Root {
                 Some(token) => worker.borrow_mut().sent(call.flight, token),
                 None => {
                     let verdicts = worker.borrow_mut().land(call.flight, Reply::Failed, host::now());
-                    self.carry_out(&verdicts);
+                    self.carry_out(worker, &verdicts);
                 }
             }
         }
     }
 
-    fn carry_out(&self, verdicts: &[(origin::Context, Verdict)]) {
+    /// Reports what the worker measured, and carries out what became of requests.
+    fn carry_out(&self, worker: &SharedWorker, verdicts: &[(origin::Context, Verdict)]) {
+        host::measure_all(worker.borrow_mut().measured());
         for (context, verdict) in verdicts {
             host::carry_out(*context, verdict);
         }
@@ -99,7 +101,7 @@ impl Context for Root {
         let flight = worker.borrow_mut().flight(token);
         let Some(flight) = flight else { return };
         let verdicts = worker.borrow_mut().land(flight, reply, host::now());
-        self.carry_out(&verdicts);
+        self.carry_out(worker, &verdicts);
         self.launch();
     }
 }
@@ -107,8 +109,12 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let document = self.get_plugin_configuration().unwrap_or_default();
+        if let Ok(level) = hostcalls::get_log_level() {
+            proxy_wasm::set_log_level(level);
+        }
         match Config::parse(&document) {
             Ok(config) => {
+                log::info!("configuration accepted");
                 self.configure(config);
                 true
             }

@@ -435,6 +435,58 @@ fn while_the_origin_is_down_reads_go_on_for_the_grace_and_say_their_age() {
 }
 
 #[test]
+fn lookups_calls_and_the_age_of_answers_are_measured() {
+    let place = Place::with_pages(json!({}), 512);
+    let connection = place.connection("c");
+    (0..40).for_each(|n| drop(place.create(0, &connection, &format!("user-{n}"))));
+    let measured = |path: &str| {
+        drop(place.workers[1].borrow_mut().measured());
+        assert_eq!(place.get(1, &connection, path).status, 200);
+        let measured: Vec<_> = place.workers[1].borrow_mut().measured().collect();
+        measured.into_iter().map(|(metric, value)| (metric.name(), value)).collect::<BTreeMap<_, _>>()
+    };
+    let check = |measured: &BTreeMap<String, u64>, expected: &[(&str, u64)]| {
+        for (name, value) in expected {
+            assert_eq!(measured.get(*name), Some(value), "{name} in {measured:?}");
+        }
+    };
+    let first = measured("/Users?count=1");
+    // The origin answers until one fetch is enough.
+    (0..5).for_each(|_| drop(measured("/Users?count=1")));
+    let then = measured("/Users?count=1");
+    check(&first, &[("scim_cache_lookups_total.cache.heads.result.miss", 1)]);
+    check(&first, &[("scim_origin_calls_total.call.heads.result.ok", 1)]);
+    check(&first, &[("scim_cache_lookups_total.cache.pages.result.miss", 1)]);
+    check(
+        &first,
+        &[("scim_origin_calls_total.call.pages.result.ok", 1), ("scim_origin_call_duration_us.call.heads", 2)],
+    );
+    check(&then, &[("scim_cache_lookups_total.cache.heads.result.hit", 1), ("scim_answer_age_ms", 0)]);
+    check(&then, &[("scim_cache_lookups_total.cache.pages.result.hit", 1)]);
+    assert_eq!(then.len(), 3, "{then:?}");
+    place.origin.up.set(false);
+    place.pass(4 * SECOND);
+    let stale = measured("/Users?count=1");
+    check(&stale, &[("scim_origin_calls_total.call.heads.result.unanswered", 1)]);
+    check(&stale, &[("scim_stale_answers_total", 1), ("scim_answer_age_ms", 4000)]);
+}
+
+#[test]
+fn calls_carry_the_id_of_the_request_they_are_made_for() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    for (id, expected) in [("0a-1", Some("0a-1")), ("a b", None), (&*"x".repeat(129), None)] {
+        place.pass(2 * SECOND);
+        let mut request = connection.request("GET", "/Users", &Value::Null);
+        request.headers.push(("x-request-id".into(), id.into()));
+        assert_eq!(place.arrive(0, request).1, Verdict::Hold);
+        let call = place.workers[0].borrow_mut().next_call().unwrap();
+        let carried = call.headers.iter().find(|(name, _)| *name == "x-request-id").map(|(_, id)| id.as_str());
+        assert_eq!(carried, expected);
+    }
+}
+
+#[test]
 fn what_an_acknowledged_write_made_outdated_is_not_served_even_when_the_origin_is_down() {
     let place = Place::new(json!({}));
     let connection = place.connection("c");

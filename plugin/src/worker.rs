@@ -21,6 +21,7 @@ use scim_engine::store::{DirectoryId, Fault, Head, Need, PageId, View};
 
 use crate::bucket::Bucket;
 use crate::config::Config;
+use crate::metrics::{self, Metric};
 use crate::origin::{Ask, Call, Calls, Context, Flight, Open, Reply};
 use crate::replica::{Check, Fetch, Replica};
 use crate::shared::{Known, Shared};
@@ -49,6 +50,7 @@ pub struct Worker<S> {
     tickets: HashMap<Context, Ticket>,
     lookups: Bucket,
     rechecks: Bucket,
+    measured: Vec<(Metric, u64)>,
 }
 
 /// A SCIM request that is not finished.
@@ -71,18 +73,28 @@ struct Ticket {
     write: bool,
 }
 
+impl Ticket {
+    /// The request's id, by which the origin can tell what a call was made for.
+    fn id(&self) -> Option<&str> {
+        let id = self.request.header("x-request-id");
+        id.filter(|id| id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()))
+    }
+}
+
 /// A head to answer from: `None` for a directory that does not exist.
 struct Current {
     head: Option<Arc<Head>>,
-    /// Microseconds since the origin last confirmed it, when that is longer ago than it should be.
+    /// Microseconds since the origin confirmed it.
+    age: u64,
+    /// That age, when it is longer than it should be.
     stale: Option<u64>,
 }
 
 impl Current {
-    const ABSENT: Self = Self { head: None, stale: None };
+    const ABSENT: Self = Self { head: None, age: 0, stale: None };
 
-    fn confirmed(head: Arc<Head>) -> Self {
-        Self { head: Some(head), stale: None }
+    fn confirmed(head: Arc<Head>, age: u64) -> Self {
+        Self { head: Some(head), age, stale: None }
     }
 }
 
@@ -95,6 +107,7 @@ impl<S: Shared> Worker<S> {
             tickets: HashMap::new(),
             lookups: Bucket::new(config.bounds.lookups),
             rechecks: Bucket::new(config.bounds.rechecks),
+            measured: Vec::new(),
             config,
         }
     }
@@ -135,6 +148,11 @@ impl<S: Shared> Worker<S> {
         self.settle(context, ticket, now)
     }
 
+    /// What was measured since it was last asked for.
+    pub fn measured(&mut self) -> impl Iterator<Item = (Metric, u64)> {
+        self.measured.drain(..)
+    }
+
     /// The next call to send; the caller says [`sent`](Self::sent) or [`land`](Self::land)s it as failed.
     pub fn next_call(&mut self) -> Option<Call> {
         self.calls.next(&self.config.origin)
@@ -157,7 +175,8 @@ impl<S: Shared> Worker<S> {
 
     /// A call ended: verdicts for those who waited for it.
     pub fn land(&mut self, flight: Flight, reply: Reply, now: u64) -> Vec<(Context, Verdict)> {
-        let Some(Open { ask, started, waiters }) = self.calls.close(flight) else { return Vec::new() };
+        let Some(Open { ask, started, waiters, .. }) = self.calls.close(flight) else { return Vec::new() };
+        self.measure_call(&ask, &reply, now.saturating_sub(started));
         let landed = match ask {
             Ask::Head(directory, known) => {
                 Landed::Head(self.replica.head_landed(&directory, known, started, &reply, now))
@@ -254,13 +273,19 @@ impl<S: Shared> Worker<S> {
                 let newer = known.head.filter(|known| known.version() > head.version());
                 let head = newer.unwrap_or_else(|| Arc::clone(head));
                 // An origin that reads from a replica may be behind the write it has acknowledged itself.
-                if head.version() < ticket.floor { Err(Verdict::Forward) } else { Ok(Current::confirmed(head)) }
+                if head.version() < ticket.floor { Err(Verdict::Forward) } else { Ok(Current::confirmed(head, 0)) }
             }
             Some(Check::Failed) => self.within_grace(&known, now),
-            Some(Check::Absent) | None => match known.fresh(now, self.config.max_staleness) {
-                Some(head) => Ok(Current::confirmed(Arc::clone(head))),
-                None => self.look_up(context, ticket, &known, now),
-            },
+            Some(Check::Absent) | None => {
+                let fresh = known.fresh(now, self.config.max_staleness);
+                if ticket.fetch == Fetch::None {
+                    self.measure_lookup("heads", fresh.is_some());
+                }
+                match fresh {
+                    Some(head) => Ok(Current::confirmed(Arc::clone(head), now.saturating_sub(known.checked))),
+                    None => self.look_up(context, ticket, &known, now),
+                }
+            }
         }
     }
 
@@ -289,7 +314,7 @@ impl<S: Shared> Worker<S> {
         if self.calls.in_flight() >= self.config.bounds.in_flight {
             return self.within_grace(known, now);
         }
-        self.calls.ask(Ask::Head(ticket.directory.clone(), known.head.clone()), now, Some(context));
+        self.calls.ask(Ask::Head(ticket.directory.clone(), known.head.clone()), now, Some(context), ticket.id());
         ticket.outstanding += 1;
         Err(Verdict::Hold)
     }
@@ -298,15 +323,25 @@ impl<S: Shared> Worker<S> {
     fn within_grace(&self, known: &Known, now: u64) -> Result<Current, Verdict> {
         let age = now.saturating_sub(known.checked);
         match known.at_least_floor() {
-            Some(head) if age <= self.config.grace => Ok(Current { head: Some(Arc::clone(head)), stale: Some(age) }),
+            Some(head) if age <= self.config.grace => {
+                Ok(Current { head: Some(Arc::clone(head)), age, stale: Some(age) })
+            }
             _ => Err(unavailable()),
         }
     }
 
     /// Steps 2 and 3 of a request that is answered here.
     fn read(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
-        match self.step(ticket, current, scim::read) {
-            Ok(outcome) => Verdict::Answer(mark(outcome.response, current.stale)),
+        let step = self.step(ticket, current, scim::read);
+        if ticket.fetch == Fetch::None && !matches!(step, Err(Fault::Refused(_))) {
+            self.measure_lookup("pages", step.is_ok());
+        }
+        match step {
+            Ok(outcome) => {
+                self.measured.push((Metric::AnswerAge, current.age / 1000));
+                self.measured.extend(current.stale.map(|_| (Metric::StaleAnswers, 1)));
+                Verdict::Answer(mark(outcome.response, current.stale))
+            }
             Err(Fault::Refused(response)) => self.refuse(context, ticket, current, response, now),
             Err(Fault::Need(_)) if current.stale.is_some() || ticket.fetch == Fetch::Failed => unavailable(),
             Err(Fault::Need(need)) => self.fetch(context, ticket, need, now),
@@ -367,6 +402,24 @@ impl<S: Shared> Worker<S> {
         }
     }
 
+    fn measure_lookup(&mut self, cache: &'static str, hit: bool) {
+        let result = if hit { "hit" } else { "miss" };
+        self.measured.push((Metric::Lookups { cache, result }, 1));
+    }
+
+    fn measure_call(&mut self, ask: &Ask, reply: &Reply, took: u64) {
+        let call = match ask {
+            Ask::Head(..) => "heads",
+            Ask::Pages(..) => "pages",
+        };
+        let result = match reply {
+            Reply::Answer { status, .. } => metrics::outcome(*status),
+            Reply::Failed => "unanswered",
+        };
+        self.measured.push((Metric::Calls { call, result }, 1));
+        self.measured.push((Metric::CallDuration { call }, took));
+    }
+
     fn step<T>(
         &self,
         ticket: &Ticket,
@@ -389,7 +442,7 @@ impl<S: Shared> Worker<S> {
         let waiter = (ticket.fetch == Fetch::None).then_some(context);
         let mut calls = self.calls.join_pages(&mut ids, waiter);
         if !ids.is_empty() {
-            self.calls.ask(Ask::Pages(ticket.directory.clone(), ids), now, waiter);
+            self.calls.ask(Ask::Pages(ticket.directory.clone(), ids), now, waiter, ticket.id());
             calls += 1;
         }
         if waiter.is_none() {

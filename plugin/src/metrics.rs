@@ -1,0 +1,147 @@
+//! What is measured: requests, calls to the origin, and the caches.
+//!
+//! A name carries its labels, `scim_requests_total.operation.read_user.outcome.ok.answered_by.edge`, and the
+//! `stats_tags` of `envoy/origin.yaml` make Prometheus labels of them. Labels are words of this module: nothing a
+//! client sends becomes one, so the number of metrics is bounded.
+
+use scim_engine::scim::Endpoint;
+use scim_engine::scim::layout::Kind as Resource;
+
+/// One counter or histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// SCIM requests that ended.
+    Requests {
+        /// What was asked for: [`operation`].
+        operation: &'static str,
+        /// What came of it: [`outcome`], or `abandoned` when the client left first.
+        outcome: &'static str,
+        /// `edge` or `origin`.
+        answered_by: &'static str,
+    },
+    /// Microseconds from a request's head to its answer's.
+    RequestDuration {
+        /// As above.
+        operation: &'static str,
+        /// As above.
+        outcome: &'static str,
+    },
+    /// Calls to the origin that ended.
+    Calls {
+        /// `heads` or `pages`.
+        call: &'static str,
+        /// What came of it: [`outcome`], or `unanswered`.
+        result: &'static str,
+    },
+    /// Microseconds a call took.
+    CallDuration {
+        /// As above.
+        call: &'static str,
+    },
+    /// Looks at a cache on behalf of a request.
+    Lookups {
+        /// `heads` or `pages`: whether a head was fresh, and whether a read found all its pages.
+        cache: &'static str,
+        /// `hit` or `miss`.
+        result: &'static str,
+    },
+    /// Answers from a head the origin had not confirmed in time.
+    StaleAnswers,
+    /// Milliseconds since the origin confirmed the head an answer was made from.
+    AnswerAge,
+}
+
+impl Metric {
+    /// Its name in Envoy, after `wasmcustom.`
+    pub fn name(self) -> String {
+        match self {
+            Self::Requests { operation, outcome, answered_by } => {
+                format!("scim_requests_total.operation.{operation}.outcome.{outcome}.answered_by.{answered_by}")
+            }
+            Self::RequestDuration { operation, outcome } => {
+                format!("scim_request_duration_us.operation.{operation}.outcome.{outcome}")
+            }
+            Self::Calls { call, result } => format!("scim_origin_calls_total.call.{call}.result.{result}"),
+            Self::CallDuration { call } => format!("scim_origin_call_duration_us.call.{call}"),
+            Self::Lookups { cache, result } => format!("scim_cache_lookups_total.cache.{cache}.result.{result}"),
+            Self::StaleAnswers => "scim_stale_answers_total".to_owned(),
+            Self::AnswerAge => "scim_answer_age_ms".to_owned(),
+        }
+    }
+
+    /// Whether it is a histogram, of samples; a counter adds up.
+    pub fn is_histogram(self) -> bool {
+        matches!(self, Self::RequestDuration { .. } | Self::CallDuration { .. } | Self::AnswerAge)
+    }
+}
+
+/// What a request asks for.
+pub fn operation(method: &str, endpoint: &Endpoint) -> &'static str {
+    match (method, endpoint) {
+        ("POST", Endpoint::Collection(Resource::User)) => "create_user",
+        ("POST", Endpoint::Collection(Resource::Group)) => "create_group",
+        ("GET" | "HEAD", Endpoint::Collection(Resource::User)) => "list_users",
+        ("GET" | "HEAD", Endpoint::Collection(Resource::Group)) => "list_groups",
+        ("GET" | "HEAD", Endpoint::Resource(Resource::User, _)) => "read_user",
+        ("GET" | "HEAD", Endpoint::Resource(Resource::Group, _)) => "read_group",
+        ("PUT", Endpoint::Resource(Resource::User, _)) => "replace_user",
+        ("PUT", Endpoint::Resource(Resource::Group, _)) => "replace_group",
+        ("PATCH", Endpoint::Resource(Resource::User, _)) => "patch_user",
+        ("PATCH", Endpoint::Resource(Resource::Group, _)) => "patch_group",
+        ("DELETE", Endpoint::Resource(Resource::User, _)) => "delete_user",
+        ("DELETE", Endpoint::Resource(Resource::Group, _)) => "delete_group",
+        ("POST", Endpoint::Search(_)) | ("GET" | "HEAD", Endpoint::Root) => "search",
+        ("POST", Endpoint::Bulk) => "bulk",
+        ("GET" | "HEAD", Endpoint::ServiceProviderConfig | Endpoint::ResourceTypes(_) | Endpoint::Schemas(_)) => {
+            "discovery"
+        }
+        _ => "other",
+    }
+}
+
+/// What a status means.
+pub fn outcome(status: u16) -> &'static str {
+    match status {
+        ..400 => "ok",
+        400 => "invalid",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "not_found",
+        405 | 415 | 501 => "unsupported",
+        409 => "conflict",
+        412 => "precondition_failed",
+        413 => "too_large",
+        429 => "limited",
+        503 | 504 => "unavailable",
+        500.. => "failed",
+        _ => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_its_labels() {
+        let metric = Metric::Requests { operation: "read_user", outcome: "ok", answered_by: "edge" };
+        assert_eq!(metric.name(), "scim_requests_total.operation.read_user.outcome.ok.answered_by.edge");
+        assert!(!metric.is_histogram() && Metric::AnswerAge.is_histogram());
+    }
+
+    #[test]
+    fn what_a_client_makes_up_is_other() {
+        let check = |method: &str, path: &str, expected| {
+            assert_eq!(operation(method, &Endpoint::parse(path)), expected, "{method} {path}");
+        };
+        check("GET", "/Users/ada@example.com", "read_user");
+        check("HEAD", "/Groups", "list_groups");
+        check("PATCH", "/Groups/1", "patch_group");
+        check("POST", "/Groups/.search", "search");
+        check("GET", "/Schemas/urn:x", "discovery");
+        check("POST", "/Bulk", "bulk");
+        check("BREW", "/Users", "other");
+        check("GET", "/ada@example.com", "other");
+        check("DELETE", "/Users", "other");
+    }
+}
