@@ -6,10 +6,11 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use scim_engine::connections::record::Record;
-use scim_engine::env::{Config, Credential, Limits, Timestamp};
+use scim_engine::env::{Config, Credential, Env, Limits, Timestamp};
 use scim_engine::http::{Request, Response};
+use scim_engine::scim::{Decision, MatchedBy};
 use scim_engine::store::memory::{MemoryStore, run};
-use scim_engine::store::{DirectoryId, Handler, Head, PageCache, Session, head_key};
+use scim_engine::store::{DirectoryId, Fault, Handler, Head, Outcome, PageCache, Session, View, head_key};
 use scim_engine::{connections, scim};
 use serde_json::{Value, json};
 
@@ -364,4 +365,111 @@ fn members_that_are_too_many_to_see_are_never_left_behind() {
     assert_eq!(put(&path, 1).status, 200);
     let left = directory.get(&path.replace("?excludedAttributes=members", ""));
     assert_eq!(left["members"], json!([{ "value": "m0" }]));
+}
+
+/// Decides about `subject` of the header of that name, matched by `by`; the decision as one text.
+fn decide(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    let header = |name| request.header(name).unwrap_or_default();
+    let by: MatchedBy = serde_json::from_value(header("by").into()).unwrap();
+    let directory = DirectoryId::new(header("directory")).unwrap();
+    let decision = match scim::decide(&directory, by, header("subject"), view, env)? {
+        Decision::Active { id, groups } => {
+            let groups: Vec<_> = groups.into_iter().filter_map(|group| group.display).collect();
+            format!("{id} in {}", groups.join(","))
+        }
+        Decision::Deactivated { id } => format!("{id} is deactivated"),
+        Decision::Unknown => "unknown".to_owned(),
+    };
+    Ok(Outcome { response: Response::empty(200).with("decision", decision), ..Outcome::default() })
+}
+
+impl Directory {
+    fn decide(&self, by: &str, subject: &str) -> String {
+        let directory = self.base.rsplit('/').next().unwrap();
+        let headers = [("by", by), ("directory", directory), ("subject", subject)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+        let request = Request { headers, ..Request::default() };
+        let session = Session::new(decide, request, [0; 32], Timestamp(self.clock.get()), Arc::clone(&self.config));
+        run(session, &self.store, &PageCache::new(1 << 20)).header("decision").unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_decision_finds_an_active_user_by_any_name_and_the_groups_around() {
+    let directory = Directory::new();
+    let ann = json!({ "userName": "Ann@example.com", "externalId": "00uA", "emails": [{ "value": "a@example.com" }, { "value": "A@example.com", "type": "home" }] });
+    let ann = directory.create("/Users", ann);
+    let inner = directory.create("/Groups", json!({ "displayName": "Inner", "members": [{ "value": ann }] }));
+    directory.create("/Groups", json!({ "displayName": "Outer", "members": [{ "value": inner }] }));
+    directory.create("/Groups", json!({ "displayName": "Elsewhere" }));
+    let expected = format!("{ann} in Inner,Outer");
+    let names = [("id", ann.as_str()), ("userName", "ann@EXAMPLE.com"), ("externalId", "00uA")];
+    for (by, subject) in names.into_iter().chain([("emails.value", "A@example.com"), ("emails.value", "a@EXAMPLE.com")])
+    {
+        assert_eq!(directory.decide(by, subject), expected, "{by} {subject}");
+    }
+}
+
+#[test]
+fn a_decision_about_nobody_or_about_several_is_unknown() {
+    let directory = Directory::new();
+    let kim = directory.create(
+        "/Users",
+        json!({ "userName": "kim", "externalId": "x", "emails": [{ "value": "shared@example.com" }] }),
+    );
+    directory.create(
+        "/Users",
+        json!({ "userName": "kit", "externalId": "x", "emails": [{ "value": "SHARED@example.com" }] }),
+    );
+    let group = directory.create("/Groups", json!({ "displayName": "Team", "members": [{ "value": kim }] }));
+    let unknown = [
+        ("userName", "k"),
+        ("userName", "kim "),
+        ("userName", ""),
+        // U+212A, the sign for kelvin, is a `k` to whoever folds all of Unicode.
+        ("userName", "\u{212a}im"),
+        ("userName", "kim\0"),
+        ("externalId", "X"),
+        ("externalId", "x"),
+        ("emails.value", "shared@example.com"),
+        ("id", "kim"),
+        ("id", ""),
+        ("id", &group),
+    ];
+    for (by, subject) in unknown {
+        assert_eq!(directory.decide(by, subject), "unknown", "{by} {subject:?}");
+    }
+}
+
+#[test]
+fn a_decision_follows_every_write() {
+    let directory = Directory::new();
+    let ann = directory.user("ann");
+    let team = directory.create("/Groups", json!({ "displayName": "Team", "members": [{ "value": ann }] }));
+    assert_eq!(directory.decide("userName", "ann"), format!("{ann} in Team"));
+    let set = |active: bool| json!({ "Operations": [{ "op": "replace", "path": "active", "value": active }] });
+    assert_eq!(directory.send("PATCH", &format!("/Users/{ann}"), Some(set(false))).status, 200);
+    assert_eq!(directory.decide("userName", "ann"), format!("{ann} is deactivated"));
+    assert_eq!(directory.send("PATCH", &format!("/Users/{ann}"), Some(set(true))).status, 200);
+    assert_eq!(directory.send("DELETE", &format!("/Groups/{team}"), None).status, 204);
+    assert_eq!(directory.decide("userName", "ann"), format!("{ann} in "));
+    assert_eq!(directory.send("DELETE", &format!("/Users/{ann}"), None).status, 204);
+    assert_eq!(directory.decide("userName", "ann"), "unknown");
+}
+
+#[test]
+fn a_decision_over_a_deleted_connection_is_unknown_and_over_a_paused_one_stands() {
+    let directory = Directory::new();
+    let ann = directory.user("ann");
+    let id = DirectoryId::new(directory.base.rsplit('/').next().unwrap()).unwrap();
+    let vendor = json!({ "clientId": "vendor", "secret": "secret" });
+    let vendor = body(&directory.call(connections::handle, "POST", "/auth/vendor/", "", Some(&vendor)));
+    let path = format!("/directory/resources/v1/configurations/scim2/{}", id.as_str());
+    let manage = |method, change: Value| {
+        directory.call(connections::handle, method, &path, vendor["token"].as_str().unwrap(), Some(&change)).status
+    };
+    assert_eq!(manage("PATCH", json!({ "syncToUserManagement": false })), 204);
+    assert_eq!(directory.decide("userName", "ann"), format!("{ann} in "));
+    assert_eq!(manage("DELETE", json!({ "deleteAll": false })), 204);
+    assert_eq!(directory.decide("userName", "ann"), "unknown");
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod bulk;
+mod decide;
 mod directory;
 mod discovery;
 mod gather;
@@ -22,6 +23,8 @@ mod verify;
 mod write;
 
 pub use access::{Access, admit};
+pub use decide::{Decision, MatchedBy, decide};
+pub use members::Membership;
 pub use route::{Endpoint, Route, origin};
 pub use verify::verify;
 
