@@ -370,7 +370,12 @@ fn members_that_are_too_many_to_see_are_never_left_behind() {
 /// Decides about `subject` of the header of that name, matched by `by`; the decision as one text.
 fn decide(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
     let header = |name| request.header(name).unwrap_or_default();
-    let by: MatchedBy = serde_json::from_value(header("by").into()).unwrap();
+    let by = match header("by") {
+        "id" => MatchedBy::Id,
+        "userName" => MatchedBy::UserName,
+        "externalId" => MatchedBy::ExternalId,
+        _ => MatchedBy::Email,
+    };
     let directory = DirectoryId::new(header("directory")).unwrap();
     let decision = match scim::decide(&directory, by, header("subject"), view, env)? {
         Decision::Active { id, groups } => {

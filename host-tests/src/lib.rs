@@ -7,6 +7,7 @@
 pub mod case;
 pub mod check;
 pub mod deployment;
+pub mod envoy;
 pub mod matching;
 pub mod message;
 pub mod native;

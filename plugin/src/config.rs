@@ -8,6 +8,7 @@ use scim_engine::env::{Config as Engine, Limits};
 
 pub use crate::fields::Refused;
 
+use crate::decision::Rules;
 use crate::fields::Fields;
 
 /// A checked configuration.
@@ -25,6 +26,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// What the engine is told.
     pub engine: Engine,
+    /// How to decide about the users of an application; without it, SCIM is served.
+    pub decision: Option<Rules>,
 }
 
 /// Where heads and pages come from.
@@ -73,6 +76,15 @@ impl fmt::Debug for Origin {
     }
 }
 
+/// What the filter is for.
+#[derive(Clone, Copy)]
+enum Mode {
+    /// SCIM, in front of an origin.
+    Origin,
+    /// Decisions about the users of an application.
+    Decision,
+}
+
 const DAY_MS: u64 = 86_400_000;
 
 impl Config {
@@ -82,7 +94,7 @@ impl Config {
     /// One sentence that names the field.
     pub fn parse(document: &[u8]) -> Result<Self, Refused> {
         let mut fields = Fields::parse(document)?;
-        fields.choice("mode", &[("origin", ())])?;
+        let mode = fields.choice("mode", &[("origin", Mode::Origin), ("decision", Mode::Decision)])?;
         let origin = Origin::of(fields.object("origin")?)?;
         let max_staleness_ms = fields.number("max_staleness_ms", 0..=DAY_MS, 1000)?;
         let grace_ms = fields.number("grace_ms", 0..=DAY_MS, 60_000)?;
@@ -91,7 +103,10 @@ impl Config {
         }
         let slots = Slots::of(fields.object("slots")?)?;
         let (bounds, limits) = limits(fields.object("limits")?)?;
-        let public_url = public_url(&mut fields)?;
+        let (public_url, decision) = match mode {
+            Mode::Origin => (public_url(&mut fields)?, None),
+            Mode::Decision => (None, Some(Rules::of(fields.object("decision")?)?)),
+        };
         fields.end()?;
         Ok(Self {
             origin,
@@ -100,6 +115,7 @@ impl Config {
             slots,
             bounds,
             engine: Engine { public_url, limits, ..Engine::default() },
+            decision,
         })
     }
 }
@@ -174,6 +190,32 @@ mod tests {
         format!(r#"{{"mode":"origin","origin":{{"cluster":"o","credential":"hunter2"}}{extra}}}"#)
     }
 
+    fn deciding(extra: &str) -> String {
+        format!(r#"{{"mode":"decision","origin":{{"cluster":"o","credential":"hunter2"}}{extra}}}"#)
+    }
+
+    /// Wrong rules, and the field each refusal names.
+    const RULES: [(&str, &str); 12] = [
+        (r#""subject":{"header":"x"},"match":"id""#, ".connection"),
+        (r#""connection":"hunter/2","subject":{"header":"x"},"match":"id""#, ".connection"),
+        (r#""connection":"environment","subject":{"header":"x"},"match":"id""#, ".connection"),
+        (
+            r#""connection":"c","connections":[{"tenant":"a","connection":"c"}],"subject":{"header":"x"},"match":"id""#,
+            ".connections",
+        ),
+        (
+            r#""connections":[{"tenant":"a","connection":"/"}],"subject":{"header":"x"},"match":"id""#,
+            ".connections[0].connection",
+        ),
+        (r#""connections":[{"tenant":"a","connection":"c"}],"subject":{"header":"x"},"match":"id""#, ".tenant"),
+        (r#""connection":"c","match":"id""#, ".subject"),
+        (r#""connection":"c","subject":{"header":"x","claim":["jwt","sub"]},"match":"id""#, ".subject"),
+        (r#""connection":"c","subject":{"header":"X-User"},"match":"id""#, ".subject.header"),
+        (r#""connection":"c","subject":{"header":"x-scim-groups"},"match":"id""#, ".subject.header"),
+        (r#""connection":"c","subject":{"claim":["hunter2"]},"match":"id""#, ".subject.claim"),
+        (r#""connection":"c","subject":{"header":"x"},"match":"hunter2""#, ".match"),
+    ];
+
     #[test]
     fn what_is_left_out_has_a_default() {
         let config = Config::parse(with("").as_bytes()).unwrap();
@@ -212,6 +254,12 @@ mod tests {
                 refusal.starts_with(&format!("`{field}`: ")) && !refusal.contains("hunter2"),
                 "{document}: {refusal}"
             );
+        }
+        for (rules, field) in RULES {
+            let document = deciding(&format!(r#","decision":{{{rules}}}"#));
+            let refusal = refusal(&document);
+            assert!(refusal.starts_with(&format!("`decision{field}`: ")), "{document}: {refusal}");
+            assert!(!refusal.contains("hunter2"), "{refusal}");
         }
         for document in ["", "[]", "hunter2", r#"{"mode":"hunter2"#] {
             let refusal = refusal(document);

@@ -54,6 +54,16 @@ impl Fields {
         if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
     }
 
+    /// Whether a field is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.given.contains_key(name)
+    }
+
+    /// The refusal of this object, for a reason that follows its name.
+    pub fn refuse_all(&self, why: impl fmt::Display) -> Refused {
+        Refused(format!("`{}`: {why}", self.place))
+    }
+
     /// The refusal of a field, for a reason that follows its name.
     pub fn refuse(&self, name: &str, why: impl fmt::Display) -> Refused {
         Refused(format!("`{}`: {why}", self.place_of(name)))
@@ -102,6 +112,35 @@ impl Fields {
     /// As [`text`](Self::text), and if it is absent.
     pub fn required(&mut self, name: &'static str) -> Result<String, Refused> {
         self.text(name)?.ok_or_else(|| self.refuse(name, "is required"))
+    }
+
+    /// A list of texts; one that is absent is empty.
+    ///
+    /// # Errors
+    /// It is something else, or a text is empty.
+    pub fn texts(&mut self, name: &'static str) -> Result<Vec<String>, Refused> {
+        let text =
+            |value| if let Value::String(text) = value { Some(text).filter(|text| !text.is_empty()) } else { None };
+        let texts = match self.take(name) {
+            Some(Value::Array(values)) => values.into_iter().map(text).collect(),
+            Some(_) => None,
+            None => Some(Vec::new()),
+        };
+        texts.ok_or_else(|| self.refuse(name, "expected a list of texts"))
+    }
+
+    /// One of some words, the first of which stands for none.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn option<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Result<T, Refused> {
+        match choices.first().filter(|_| !self.given.contains_key(name)) {
+            Some((_, default)) => {
+                self.known.push(name);
+                Ok(*default)
+            }
+            None => self.choice(name, choices),
+        }
     }
 
     /// One of some words.

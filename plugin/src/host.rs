@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
+use proxy_wasm::types::{MapType, MetricType};
 use scim_engine::http::Response;
 
+use crate::decision::{GROUPS_HEADER, Ruling, USER_HEADER};
 use crate::metrics::Metric;
 use crate::origin::Context;
 use crate::shared::Shared;
@@ -78,6 +79,15 @@ pub fn tell(name: &str, value: &str) {
     }
 }
 
+/// Lets the root of this worker send what is queued: only its calls outlive a request.
+pub fn wake(queue: Option<u32>) {
+    if let Some(queue) = queue
+        && hostcalls::enqueue_shared_queue(queue, Some(b"!")).is_err()
+    {
+        log::error!("the root can not be woken");
+    }
+}
+
 /// Sends an answer on the stream in effect.
 pub fn answer(response: &Response) {
     let headers = response.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -95,11 +105,42 @@ pub fn carry_out(context: Context, verdict: &Verdict) {
     }
     match verdict {
         Verdict::Answer(response) => answer(response),
-        Verdict::Forward | Verdict::Pass => {
-            if hostcalls::resume_http_request().is_err() {
-                log::warn!("a request could not be resumed");
+        Verdict::Forward | Verdict::Pass => resume(),
+        Verdict::Rule(ruling) => {
+            if rule(ruling) {
+                resume();
             }
         }
         Verdict::Hold => {}
+    }
+}
+
+/// Carries out a ruling on the stream in effect; whether it goes on.
+pub fn rule(ruling: &Ruling) -> bool {
+    let state = |name: &str, value: &str| hostcalls::set_property(vec![name], Some(value.as_bytes()));
+    let header = |name: &str, value: &str| hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
+    let mut done = state("scim_decision", ruling.outcome.name());
+    if let Some(user) = &ruling.user {
+        // With a comma at either end, `,NAME,` is in the list exactly when the group is.
+        done = done.and(state("scim_user_id", &user.id)).and(state("scim_groups", &format!(",{},", user.groups)));
+        done = done.and(header(USER_HEADER, &user.id));
+        if !user.groups.is_empty() {
+            done = done.and(header(GROUPS_HEADER, &user.groups));
+        }
+    }
+    match (&ruling.refusal, done) {
+        (None, Ok(())) => return true,
+        (Some(refusal), _) => answer(refusal),
+        (None, Err(_)) => {
+            log::error!("a decision could not be passed on");
+            answer(&Response::empty(500));
+        }
+    }
+    false
+}
+
+fn resume() {
+    if hostcalls::resume_http_request().is_err() {
+        log::warn!("a request could not be resumed");
     }
 }

@@ -11,12 +11,15 @@
 //! | [`bucket`] | a token bucket |
 //! | [`metrics`] | what is measured, and its labels |
 //! | `exchange` | one request and its answer, as operators see them |
-//! | `root`, `request`, `host` | the adapters: Envoy's callbacks in, host calls out |
+//! | [`decision`] | what an application learns of its users |
+//! | `root`, `request`, `gate`, `host` | the adapters: Envoy's callbacks in, host calls out |
 
 pub mod bucket;
 pub mod config;
+pub mod decision;
 mod exchange;
 pub mod fields;
+mod gate;
 mod host;
 pub mod metrics;
 pub mod origin;

@@ -37,14 +37,6 @@ impl RequestContext {
         Self { context, worker, wake, exchange: None, received: 0, replacement: None }
     }
 
-    /// Lets the root send what the worker has queued.
-    fn wake_root(&self, worker: &SharedWorker) {
-        let Some(wake) = self.wake.filter(|_| worker.borrow().has_calls()) else { return };
-        if hostcalls::enqueue_shared_queue(wake, Some(b"!")).is_err() {
-            log::error!("the root can not be woken");
-        }
-    }
-
     /// Gives a failure, such as Envoy's own answer when the origin refuses the connection, the form of SCIM.
     fn replace_answer(&mut self) {
         let response = worker::no_origin();
@@ -83,9 +75,11 @@ impl HttpContext for RequestContext {
         self.exchange = Some(Exchange::begin(route, &request.method, now));
         let verdict = worker.borrow_mut().arrive(self.context, request, host::entropy(), now);
         host::measure_all(worker.borrow_mut().measured());
-        self.wake_root(worker);
+        if worker.borrow().has_calls() {
+            host::wake(self.wake);
+        }
         match verdict {
-            Verdict::Pass | Verdict::Forward => Action::Continue,
+            Verdict::Pass | Verdict::Forward | Verdict::Rule(_) => Action::Continue,
             Verdict::Hold => Action::Pause,
             Verdict::Answer(response) => {
                 host::answer(&response);

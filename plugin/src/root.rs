@@ -9,6 +9,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, MapType};
 
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::host::{self, SharedData};
 use crate::origin::{self, Call, Reply};
 use crate::request::RequestContext;
@@ -131,7 +132,12 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(RequestContext::new(context, self.worker.clone(), self.wake)))
+        match (&self.config, &self.worker) {
+            (Some(config), Some(worker)) if config.decision.is_some() => {
+                Some(Box::new(Gate::new(context, Rc::clone(config), Rc::clone(worker), self.wake)))
+            }
+            _ => Some(Box::new(RequestContext::new(context, self.worker.clone(), self.wake))),
+        }
     }
 
     fn get_type(&self) -> Option<ContextType> {

