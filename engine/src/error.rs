@@ -63,6 +63,8 @@ pub enum Kind {
     NotImplemented,
     /// 503
     Unavailable,
+    /// 507 (RFC 4918 section 11.5)
+    InsufficientStorage,
 }
 
 impl Kind {
@@ -91,6 +93,7 @@ impl Kind {
             Self::Internal => 500,
             Self::NotImplemented => 501,
             Self::Unavailable => 503,
+            Self::InsufficientStorage => 507,
         }
     }
 

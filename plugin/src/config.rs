@@ -164,7 +164,11 @@ fn limits(mut fields: Fields) -> Result<(Bounds, Limits), Refused> {
     fields.end().map(|()| (bounds, limits))
 }
 
-fn public_url(fields: &mut Fields) -> Result<Option<String>, Refused> {
+/// The field `public_url`.
+///
+/// # Errors
+/// It is no URL to put paths after.
+pub fn public_url(fields: &mut Fields) -> Result<Option<String>, Refused> {
     let url = fields.text("public_url")?;
     match url.as_deref() {
         Some(text) if !text.starts_with("https://") && !text.starts_with("http://") => {

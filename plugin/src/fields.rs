@@ -83,11 +83,7 @@ impl Fields {
     /// # Errors
     /// It is something else.
     pub fn objects(&mut self, name: &'static str) -> Result<Vec<Self>, Refused> {
-        let values = match self.take(name) {
-            Some(Value::Array(values)) => values,
-            Some(_) => return Err(self.refuse(name, "expected a list")),
-            None => Vec::new(),
-        };
+        let values = self.values(name)?;
         let place = self.place_of(name);
         values.into_iter().enumerate().map(|(index, value)| Self::of(value, format!("{place}[{index}]"))).collect()
     }
@@ -127,6 +123,27 @@ impl Fields {
             None => Some(Vec::new()),
         };
         texts.ok_or_else(|| self.refuse(name, "expected a list of texts"))
+    }
+
+    /// Whether something is so; what is absent is not.
+    ///
+    /// # Errors
+    /// It is neither `true` nor `false`.
+    pub fn flag(&mut self, name: &'static str) -> Result<bool, Refused> {
+        let given = self.take(name).unwrap_or(Value::Bool(false));
+        given.as_bool().ok_or_else(|| self.refuse(name, "expected `true` or `false`"))
+    }
+
+    /// A list of anything; one that is absent is empty.
+    ///
+    /// # Errors
+    /// It is no list.
+    pub fn values(&mut self, name: &'static str) -> Result<Vec<Value>, Refused> {
+        match self.take(name) {
+            Some(Value::Array(values)) => Ok(values),
+            Some(_) => Err(self.refuse(name, "expected a list")),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// One of some words, the first of which stands for none.

@@ -1,5 +1,9 @@
 //! The Envoy filter: SCIM routing, authentication and reads inside the proxy; writes go on to the origin.
 //!
+//! This is the library. What ships are two modules that link it: `plugin/origin`, which is all of this, and
+//! `plugin/local`, whose directories have no origin and which uses the adapters only. One module for both would carry
+//! the code for writes into every edge.
+//!
 //! | Module | Idea |
 //! |---|---|
 //! | [`config`] | one JSON document, compiled once |
@@ -10,22 +14,22 @@
 //! | [`shared`] | heads and pages in a fixed number of slots that all workers share |
 //! | [`bucket`] | a token bucket |
 //! | [`metrics`] | what is measured, and its labels |
-//! | `exchange` | one request and its answer, as operators see them |
+//! | [`exchange`] | one request and its answer, as operators see them |
 //! | [`decision`] | what an application learns of its users |
 //! | `root`, `request`, `gate`, `host` | the adapters: Envoy's callbacks in, host calls out |
 
 pub mod bucket;
 pub mod config;
 pub mod decision;
-mod exchange;
+pub mod exchange;
 pub mod fields;
 mod gate;
-mod host;
+pub mod host;
 pub mod metrics;
 pub mod origin;
 pub mod replica;
-mod request;
-mod root;
+pub mod request;
+pub mod root;
 pub mod shared;
 #[cfg(test)]
 mod tests;
@@ -33,11 +37,8 @@ pub mod worker;
 
 use proxy_wasm::types::LogLevel;
 
-mod entry {
-    use super::{LogLevel, root};
-
-    proxy_wasm::main! {{
-        proxy_wasm::set_log_level(LogLevel::Info);
-        proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
-    }}
+/// What a module does when Envoy loads it.
+pub fn start() {
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
 }

@@ -137,14 +137,14 @@ impl HttpContext for RequestContext {
 }
 
 /// What the path names, if it is one of a connection's SCIM service.
-fn route() -> Option<Route> {
+pub fn route() -> Option<Route> {
     let target = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, ":path").ok().flatten()?;
     let target = std::str::from_utf8(&target).ok()?;
     Route::parse(target.split_once('?').map_or(target, |(path, _)| path))
 }
 
 /// The request's head. Only getters of bytes are used: a value that is not UTF-8 would trap in the others.
-fn request() -> Request {
+pub fn request() -> Request {
     let mut request = Request { source: source(), ..Request::default() };
     for (name, value) in hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default() {
         match name.as_str() {

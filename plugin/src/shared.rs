@@ -226,7 +226,7 @@ impl<S: Shared> PageSource for Pages<S> {
 }
 
 /// The slot of a name: FNV-1a, the same in every build, for slots outlive a filter's update.
-fn slot_of(name: &[u8], slots: u32) -> u32 {
+pub fn slot_of(name: &[u8], slots: u32) -> u32 {
     let hash = name.iter().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     hash.checked_rem(slots).unwrap_or(0)
 }

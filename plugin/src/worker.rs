@@ -475,14 +475,15 @@ enum Landed {
 }
 
 /// Whether a request presents exactly one bearer token. What has none is refused without asking anybody.
-fn has_one_bearer(request: &Request) -> bool {
+pub fn has_one_bearer(request: &Request) -> bool {
     let mut values = request.header_values("authorization");
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let scheme = value.get(..7).unwrap_or_default();
     scheme.eq_ignore_ascii_case(b"bearer ") && (8..=512).contains(&value.len()) && value.is_ascii()
 }
 
-fn declared_length(request: &Request) -> u64 {
+/// What `content-length` says, if anything.
+pub fn declared_length(request: &Request) -> u64 {
     request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 

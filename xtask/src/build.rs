@@ -40,10 +40,11 @@ pub fn guest_directory() -> PathBuf {
 }
 
 /// The guests, in the form that ships.
-pub fn guest_files() -> [PathBuf; 3] {
+pub fn guest_files() -> [PathBuf; 4] {
     let module = |target: &str, file: &str| guest_directory().join(target).join("guest").join(file);
     [
         module(PLUGIN_TARGET, "scim_plugin.wasm"),
+        module(PLUGIN_TARGET, "scim_plugin_local.wasm"),
         module(SPIN_TARGET, "scim_spin_directory.wasm"),
         module(SPIN_TARGET, "scim_spin_connections.wasm"),
     ]
@@ -62,7 +63,7 @@ pub fn guests() -> Result<()> {
         });
         command::run(&mut build)
     };
-    build(PLUGIN_TARGET, &["scim-plugin"])?;
+    build(PLUGIN_TARGET, &["scim-plugin-origin", "scim-plugin-local"])?;
     build(SPIN_TARGET, &["scim-spin-directory", "scim-spin-connections"])
 }
 

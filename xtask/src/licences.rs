@@ -24,7 +24,8 @@ const ALLOWED: &[&str] = &[
 ];
 
 /// Packages that ship.
-const SHIPPED: &[&str] = &["scim-edge", "scim-plugin", "scim-spin-directory", "scim-spin-connections"];
+const SHIPPED: &[&str] =
+    &["scim-edge", "scim-plugin-origin", "scim-plugin-local", "scim-spin-directory", "scim-spin-connections"];
 
 /// Checks the licence of every package that ships.
 ///

@@ -11,8 +11,8 @@ use crate::{build, tools};
 
 /// The package of the suites that need everything built.
 const HOST_TESTS: &str = "scim-host-tests";
-/// A guest whose rules are tested without WebAssembly.
-const PLUGIN: &str = "scim-plugin";
+/// Guests whose rules are tested without WebAssembly.
+const PLUGINS: &[&str] = &["scim-plugin", "scim-plugin-local"];
 
 /// Runs every test, or those whose name contains the filter.
 ///
@@ -26,7 +26,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     })?;
     let program = stages.run("build", || build::everything(false))?;
     for package in workspace::packages()? {
-        if (package.target.is_none() && package.name != HOST_TESTS) || package.name == PLUGIN {
+        if (package.target.is_none() && package.name != HOST_TESTS) || PLUGINS.contains(&package.name.as_str()) {
             stages.attempt(package.name.clone(), || unit_tests(&package, filter));
         }
     }

@@ -115,6 +115,21 @@ impl Head {
         &self.garbage
     }
 
+    /// The stored form of this head with another record, and nothing else changed. It must not be stored as it is: a
+    /// host shows it to a step, whose commit then carries the record on.
+    pub fn with_record(&self, record: &[u8]) -> Vec<u8> {
+        let pending: Vec<_> = self.pending().collect();
+        let draft = Draft {
+            version: self.version,
+            root: self.root,
+            recent: self.recent.clone(),
+            record,
+            pending: &pending,
+            garbage: &self.garbage,
+        };
+        draft.encode()
+    }
+
     /// Writes over the tree, keys ascending.
     pub(crate) fn pending(&self) -> impl Iterator<Item = Slot<'_>> {
         self.pending.iter().map(|slot| self.slot(slot))

@@ -1,0 +1,67 @@
+//! The key-value store of a session, in shared data. It never fails but for want of room, and always tells the truth.
+
+use std::rc::Rc;
+
+use scim_engine::store::{Call, Reply};
+use scim_filter::shared::Shared;
+
+use crate::config::Config;
+use crate::heads::Heads;
+use crate::pages::Pages;
+use crate::table::Room;
+
+/// Heads and pages of every directory.
+pub struct Store<S> {
+    /// Heads.
+    pub heads: Heads<S>,
+    /// Pages.
+    pub pages: Pages<S>,
+    /// Where pages may be put.
+    room: Room,
+    /// Whether a page found no room.
+    is_full: bool,
+}
+
+impl<S: Shared> Store<S> {
+    /// The store of an Envoy, as this configuration sees it.
+    pub fn new(shared: Rc<S>, config: Rc<Config>) -> Self {
+        let pages = Pages::new(Rc::clone(&shared), config.slots.pages, config.engine.limits.page_bytes);
+        Self { heads: Heads::new(shared, config), pages, room: Room::Common, is_full: false }
+    }
+
+    /// Begins a request: where its pages may be put.
+    pub fn begin(&mut self, room: Room) {
+        (self.room, self.is_full) = (room, false);
+    }
+
+    /// Whether a page of the request found no room.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Answers one call.
+    pub fn call(&mut self, call: Call) -> Reply {
+        match call {
+            Call::LoadHead(directory) => Reply::Head(self.heads.load(&directory).map(<[u8]>::to_vec)),
+            Call::LoadPages(pages) => Reply::Pages(pages.iter().map(|(_, id)| self.pages.get(id)).collect()),
+            Call::StorePages(_, pages) => {
+                let stored = pages.iter().try_for_each(|(id, bytes)| self.pages.insert(id, bytes, self.room));
+                if stored.is_ok() {
+                    return Reply::Done;
+                }
+                pages.iter().for_each(|(id, _)| self.pages.remove(id));
+                self.is_full = true;
+                Reply::Failed("there is no room for a page".to_owned())
+            }
+            Call::SwapHead { directory, expected, head } => {
+                Reply::Swapped(self.heads.swap(&directory, &expected, &head))
+            }
+            Call::DeletePages(_, pages) => {
+                pages.iter().for_each(|id| self.pages.remove(id));
+                Reply::Done
+            }
+            // Directories are made by configuration alone.
+            Call::Elect(_) | Call::CreateHead { .. } => Reply::Failed("no request makes a directory".to_owned()),
+        }
+    }
+}

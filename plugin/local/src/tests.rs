@@ -1,0 +1,206 @@
+//! Workers of one Envoy over shared data: alone, and interleaved call by call.
+
+mod envoy;
+mod interleaved;
+
+use std::rc::Rc;
+
+use scim_engine::http::{Request, Response};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::table::{Room, Table};
+use crate::worker::Worker;
+use envoy::{Envoy, Handle, NOW, entropy};
+
+/// A document with these connections, all with the token `t`, and more fields.
+fn document(connections: &[&str], more: Value) -> Value {
+    let connections: Vec<_> = connections.iter().map(|id| json!({ "id": id, "tokens": [{ "token": "t" }] })).collect();
+    let mut document = json!({ "mode": "local", "connections": connections });
+    document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    document
+}
+
+/// A worker that has taken its configuration.
+fn worker(handle: Handle, document: &Value) -> Worker<Handle> {
+    let config = Rc::new(Config::parse(document.to_string().as_bytes()).unwrap());
+    let mut worker = Worker::new(config, Rc::new(handle));
+    worker.establish(entropy, NOW).unwrap();
+    worker
+}
+
+fn request(connection: &str, token: &str, method: &str, path: &str, body: &Value) -> Request {
+    Request {
+        method: method.into(),
+        target: format!("/directory/resources/scim/v2.0/{connection}{path}"),
+        headers: vec![("authorization".into(), format!("Bearer {token}").into_bytes())],
+        body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
+        source: None,
+    }
+}
+
+/// A request as the adapter would carry it.
+fn ask(worker: &mut Worker<Handle>, request: &Request) -> Response {
+    worker.refusal(request, NOW).unwrap_or_else(|| worker.serve(request, entropy, NOW))
+}
+
+fn get(worker: &mut Worker<Handle>, connection: &str, path: &str) -> Response {
+    ask(worker, &request(connection, "t", "GET", path, &Value::Null))
+}
+
+fn create(worker: &mut Worker<Handle>, connection: &str, name: &str) -> Response {
+    ask(worker, &request(connection, "t", "POST", "/Users", &json!({ "userName": name })))
+}
+
+fn body(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+fn id(response: &Response) -> String {
+    assert_eq!(response.status, 201, "{}", String::from_utf8_lossy(&response.body));
+    body(response)["id"].as_str().unwrap().to_owned()
+}
+
+fn total(response: &Response) -> u64 {
+    body(response)["totalResults"].as_u64().unwrap()
+}
+
+#[test]
+fn every_worker_sees_every_write_and_connections_are_apart() {
+    let envoy = Envoy::new();
+    let document = document(&["a", "b"], json!({}));
+    let (mut one, mut two) = (worker(envoy.handle(0), &document), worker(envoy.handle(0), &document));
+    for n in 1..200 {
+        let created = create(&mut one, "a", &format!("user-{n}"));
+        assert_eq!(created.header("x-scim-version"), None, "that is between an origin and its edges");
+        assert_eq!(total(&get(&mut two, "a", "/Users?count=0")), n);
+        assert_eq!(get(&mut two, "a", &format!("/Users/{}", id(&created))).status, 200);
+    }
+    assert_eq!(create(&mut two, "a", "USER-7").status, 409);
+    assert_eq!(total(&get(&mut one, "b", "/Users")), 0);
+}
+
+#[test]
+fn what_is_not_admitted_is_refused_before_its_body_and_leaves_nothing_in_shared_data() {
+    let envoy = Envoy::new();
+    let mut worker = worker(envoy.handle(0), &document(&["a"], json!({ "limits": { "body_bytes": 100 } })));
+    let before = envoy.values();
+    let mut refused = |request: &Request| worker.refusal(request, NOW).map(|response| response.status);
+    let post = |connection: &str, token: &str| request(connection, token, "POST", "/Users", &Value::Null);
+    assert_eq!(refused(&post("a", "wrong")), Some(401));
+    assert_eq!(refused(&post("other", "t")), Some(401));
+    let none = Request { headers: Vec::new(), ..post("a", "t") };
+    assert_eq!(refused(&none), Some(401));
+    assert_eq!(refused(&post("a", "t")), None);
+    let mut long = post("a", "t");
+    long.headers.push(("content-length".into(), b"101".to_vec()));
+    assert_eq!(refused(&long), Some(413));
+    assert_eq!(envoy.values(), before);
+}
+
+#[test]
+fn an_update_keeps_the_directories_of_the_connections_that_stay() {
+    let envoy = Envoy::new();
+    let mut old = worker(envoy.handle(0), &document(&["a", "b"], json!({})));
+    let user = id(&create(&mut old, "a", "ann"));
+    id(&create(&mut old, "b", "bob"));
+    let token = json!([{ "token": "new", "scopes": ["users:read"] }]);
+    let changed =
+        json!({ "mode": "local", "connections": [{ "id": "a", "tokens": token }, { "id": "c", "tokens": token }] });
+    let mut new = worker(envoy.handle(0), &changed);
+    let path = format!("/Users/{user}");
+    assert_eq!(ask(&mut new, &request("a", "new", "GET", &path, &Value::Null)).status, 200);
+    assert_eq!(ask(&mut new, &request("a", "new", "DELETE", &path, &Value::Null)).status, 403, "the scope is new too");
+    assert_eq!(ask(&mut new, &request("a", "t", "GET", &path, &Value::Null)).status, 401);
+    assert_eq!(ask(&mut new, &request("b", "t", "GET", "/Users", &Value::Null)).status, 401);
+    // Until Envoy uses the update, the worker that has not heard of it goes on as before.
+    assert_eq!(get(&mut old, "a", &path).status, 200);
+    assert_eq!(total(&get(&mut old, "b", "/Users")), 1);
+    // What comes back finds what it left.
+    let mut back = worker(envoy.handle(0), &document(&["b"], json!({})));
+    assert_eq!(total(&get(&mut back, "b", "/Users")), 1);
+}
+
+#[test]
+fn connections_beyond_the_slots_are_refused_and_take_nobodys_place() {
+    let envoy = Envoy::new();
+    let slots = json!({ "slots": { "connections": 2 } });
+    let mut first = worker(envoy.handle(0), &document(&["a", "b"], slots.clone()));
+    id(&create(&mut first, "a", "ann"));
+    let more = document(&["a", "c"], slots);
+    let config = Rc::new(Config::parse(more.to_string().as_bytes()).unwrap());
+    assert!(Worker::new(config, Rc::new(envoy.handle(0))).establish(entropy, NOW).is_err());
+    assert_eq!(total(&get(&mut first, "a", "/Users")), 1);
+    assert_eq!(total(&get(&mut first, "b", "/Users")), 0);
+}
+
+/// Small pages and few of them.
+fn tight() -> Value {
+    json!({ "slots": { "pages": 256 }, "limits": { "page_bytes": 1024 } })
+}
+
+#[test]
+fn a_full_table_refuses_writes_loses_none_and_deletions_make_room() {
+    let envoy = Envoy::new();
+    let mut worker = worker(envoy.handle(0), &document(&["a"], tight()));
+    let mut ids = Vec::new();
+    let refusal = loop {
+        let created = create(&mut worker, "a", &format!("user-{}", ids.len()));
+        if created.status != 201 {
+            break created;
+        }
+        ids.push(id(&created));
+    };
+    assert_eq!(refusal.status, 507, "{}", String::from_utf8_lossy(&refusal.body));
+    assert!(ids.len() > 20, "only {} users fit", ids.len());
+    let size = envoy.size();
+    assert!(size < 256 * (1024 + 20) + (32 << 10), "{size} bytes");
+    for (n, user) in ids.iter().enumerate() {
+        assert_eq!(body(&get(&mut worker, "a", &format!("/Users/{user}")))["userName"], format!("user-{n}"));
+    }
+    assert_eq!(total(&get(&mut worker, "a", "/Users")), ids.len() as u64);
+    for user in &ids {
+        let gone = ask(&mut worker, &request("a", "t", "DELETE", &format!("/Users/{user}"), &Value::Null));
+        assert_eq!(gone.status, 204);
+    }
+    assert_eq!(total(&get(&mut worker, "a", "/Users")), 0);
+    (0..ids.len()).for_each(|n| drop(id(&create(&mut worker, "a", &format!("again-{n}")))));
+}
+
+#[test]
+fn a_page_larger_than_a_slot_takes_several() {
+    let envoy = Envoy::new();
+    let mut worker = worker(envoy.handle(0), &document(&["a"], json!({ "limits": { "page_bytes": 512 } })));
+    let title = "x".repeat(40_000);
+    let user = json!({ "userName": "ann", "title": title });
+    let ann = id(&ask(&mut worker, &request("a", "t", "POST", "/Users", &user)));
+    (0..100).for_each(|n| drop(id(&create(&mut worker, "a", &format!("user-{n}")))));
+    assert_eq!(body(&get(&mut worker, "a", &format!("/Users/{ann}")))["title"], title);
+    assert!(envoy.values().values().all(|value| value.len() <= 512 + 20 || value.starts_with(b"\x01a")));
+    let gone = ask(&mut worker, &request("a", "t", "DELETE", &format!("/Users/{ann}"), &Value::Null));
+    assert_eq!(gone.status, 204);
+    (100..300).for_each(|n| drop(id(&create(&mut worker, "a", &format!("user-{n}")))));
+    assert!(envoy.size() < 300_000, "{} bytes: the large page is still there", envoy.size());
+}
+
+#[test]
+fn a_table_holds_exactly_what_was_put_in_and_not_taken_out() {
+    let envoy = Envoy::new();
+    let table = Table::new(Rc::new(envoy.handle(0)), 100);
+    let name = |n: u8| [n; 19];
+    for n in 0..100 {
+        table.insert(&name(n), &[n], Room::Reserve).unwrap();
+    }
+    assert!(table.insert(&name(100), &[], Room::Reserve).is_err());
+    for n in (0..100).step_by(3) {
+        table.remove(&name(n));
+    }
+    for n in 0..=100 {
+        let expected = (n < 100 && n % 3 != 0).then(|| vec![n]);
+        assert_eq!(table.get(&name(n)), expected, "{n}");
+    }
+    table.insert(&name(100), b"new", Room::Reserve).unwrap();
+    assert_eq!(table.get(&name(100)), Some(b"new".to_vec()));
+    assert_eq!(table.names().len(), 67);
+    assert_eq!(envoy.values().len(), 100, "no key was added");
+}
