@@ -55,6 +55,8 @@ pub enum Kind {
     PreconditionFailed,
     /// 413
     TooLarge,
+    /// 415
+    UnsupportedMediaType,
     /// 429
     TooManyRequests,
     /// 500
@@ -89,6 +91,7 @@ impl Kind {
             Self::Uniqueness | Self::Conflict => 409,
             Self::PreconditionFailed => 412,
             Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
             Self::TooManyRequests => 429,
             Self::Internal => 500,
             Self::NotImplemented => 501,

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::message::{Answer, Request};
 
+/// Where the vendor manages connections.
+const SCIM2: &str = "/directory/resources/v1/configurations/scim2";
+
 /// Takes a request, gives an answer: the port every host is tested through.
 pub trait Target: Send + Sync {
     /// Sends one request.
@@ -18,7 +21,7 @@ pub trait Target: Send + Sync {
 }
 
 /// A server reached over HTTP.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Http {
     base: String,
     agent: ureq::Agent,
@@ -127,6 +130,36 @@ impl Deployment {
         self.send(request)
     }
 
+    /// Sends a vendor's request about connections; the path begins below `/scim2`.
+    ///
+    /// # Errors
+    /// No answer came, or one of failure.
+    pub fn manage(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let request = Request::new(method, &format!("{SCIM2}{path}")).bearer(&self.vendor_token);
+        let answer = self.send(&body.into_iter().fold(request, Request::json))?;
+        ensure!((200..300).contains(&answer.status), "{method} {path}: {}", answer.brief());
+        Ok(answer)
+    }
+
+    /// Makes one more token for a connection; `settings` is the body of the request for it.
+    ///
+    /// # Errors
+    /// The deployment refuses it.
+    pub fn token(&self, connection: &Connection, settings: &Value) -> Result<(String, Connection)> {
+        let made = self.manage("POST", &format!("/{}/tokens", connection.id), Some(settings))?.json();
+        let text = |name: &str| made[name].as_str().map(str::to_owned).context("the new token is not described");
+        Ok((text("id")?, Connection { id: connection.id.clone(), token: text("token")? }))
+    }
+
+    /// The connection's provisioning log, newest first.
+    ///
+    /// # Errors
+    /// The deployment refuses it.
+    pub fn log(&self, connection: &Connection) -> Result<Vec<Value>> {
+        let page = self.manage("GET", &format!("/{}/logs?limit=1000", connection.id), None)?.json();
+        page["items"].as_array().cloned().context("no log")
+    }
+
     /// Makes a connection in an account of its own; `changes` is the body of a PATCH of it, empty for none.
     ///
     /// # Errors
@@ -134,18 +167,15 @@ impl Deployment {
     pub fn connect(&self, changes: &Map<String, Value>) -> Result<Connection> {
         static ACCOUNTS: AtomicU64 = AtomicU64::new(1);
         let account = format!("account-{}-{}", std::process::id(), ACCOUNTS.fetch_add(1, Ordering::Relaxed));
-        let path = "/directory/resources/v1/configurations/scim2";
         let body = json!({ "source": "other", "connectionName": "directory" });
-        let create = Request::new("POST", path).json(&body).bearer(&self.vendor_token);
+        let create = Request::new("POST", SCIM2).json(&body).bearer(&self.vendor_token);
         let answer = self.patiently(&create.header("frontegg-tenant-id", &account))?;
         ensure!(answer.status == 201, "no connection was made: {}", answer.brief());
         let made = answer.json();
         let text = |name: &str| made[name].as_str().map(str::to_owned).context("the new connection is not described");
         let connection = Connection { id: text("id")?, token: text("token")? };
         if !changes.is_empty() {
-            let change = Request::new("PATCH", &format!("{path}/{}", connection.id)).json(&changes.clone().into());
-            let answer = self.send(&change.bearer(&self.vendor_token))?;
-            ensure!(answer.status == 204, "the connection was not changed: {}", answer.brief());
+            self.manage("PATCH", &format!("/{}", connection.id), Some(&changes.clone().into()))?;
         }
         Ok(connection)
     }

@@ -6,11 +6,14 @@
 
 pub mod case;
 pub mod check;
+pub mod curl;
 pub mod deployment;
 pub mod envoy;
+pub mod idp;
 pub mod matching;
 pub mod message;
 pub mod native;
 pub mod place;
+pub mod raw;
 pub mod server;
 pub mod variables;

@@ -50,6 +50,7 @@ pub struct Server {
     /// What it said.
     pub ready: Ready,
     process: Child,
+    data: PathBuf,
     access_log: PathBuf,
 }
 
@@ -89,7 +90,7 @@ impl Server {
             let _ = process.kill();
             let _ = process.wait();
         }
-        Ok(Self { ready: result?, process, access_log })
+        Ok(Self { ready: result?, process, data: data.to_owned(), access_log })
     }
 
     /// The Spin world.
@@ -115,6 +116,21 @@ impl Server {
     pub fn origin_requests(&self, path: &str) -> Result<usize> {
         let log = std::fs::read_to_string(&self.access_log).context("the origin keeps no access log")?;
         Ok(log.lines().filter(|line| line.split(' ').nth(1).is_some_and(|target| target.starts_with(path))).count())
+    }
+
+    /// What edges present to this origin.
+    ///
+    /// # Errors
+    /// The credentials cannot be read.
+    pub fn edge_secret(&self) -> Result<String> {
+        let credentials: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(self.data.join("credentials.json"))?)?;
+        credentials["edgeSecret"].as_str().map(str::to_owned).context("no edge secret")
+    }
+
+    /// Address of the origin.
+    pub fn origin_address(&self) -> &str {
+        self.ready.origin.trim_start_matches("http://")
     }
 
     fn deployment(&self, url: &str) -> Result<Deployment> {

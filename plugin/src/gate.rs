@@ -29,6 +29,7 @@ impl Gate {
 
     fn ask(&self, question: Question) -> Action {
         let verdict = self.worker.borrow_mut().decide(self.context, question, host::now());
+        host::measure_all(self.worker.borrow_mut().measured());
         if self.worker.borrow().has_calls() {
             host::wake(self.wake);
         }

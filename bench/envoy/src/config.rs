@@ -13,13 +13,6 @@ pub struct Ports {
     pub scim: u16,
 }
 
-impl Ports {
-    /// All of them.
-    pub fn all(&self) -> [u16; 2] {
-        [self.plain, self.scim]
-    }
-}
-
 /// What the configuration names.
 pub struct Surroundings<'a> {
     /// `host:port` of the origin.
@@ -63,6 +56,7 @@ pub fn envoy(ports: Ports, around: &Surroundings<'_>) -> Result<String> {
     let address = json!({ "socket_address": { "address": host, "port_value": port.parse::<u16>()? } });
     let configuration = json!({
         "node": { "id": "bench", "cluster": "bench" },
+        "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
         "static_resources": {
             "listeners": listeners,
             "clusters": [{

@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     println!("1 worker, {} connections, answers of {} bytes", arguments.connections, body.len());
     let origin = server.ready.origin.strip_prefix("http://").context("no http URL")?;
     let around = Surroundings { origin, edge_secret: EDGE_SECRET, body: &body };
-    let envoy = Envoy::start(&directory.path().join("envoy"), &config::envoy(ports, &around)?, 1, &ports.all())?;
+    let envoy = Envoy::launch(directory.path(), "envoy", &config::envoy(ports, &around)?, &["--concurrency", "1"])?;
 
     let processes = Processes { envoy: envoy.pid(), origin: *server.ready.pids.get("host").context("no host")? };
     let load = Load { connections: arguments.connections, seconds: arguments.seconds };

@@ -48,6 +48,7 @@ pub fn enter<'v>(request: &Request, view: &'v View<'v>, env: &Env<'_>) -> Result
     let (Some(record), Some(txn)) = (live, txn) else { return Err(unauthorized().into()) };
     let entered = Entered { route, record, token, txn };
     authorise(request, &entered)?;
+    refuse_codings(request)?;
     Ok(entered)
 }
 
@@ -79,6 +80,15 @@ fn authorise(request: &Request, entered: &Entered<'_>) -> Result<(), ScimError> 
         // Each operation of a Bulk request is checked by itself, and the rest shows nothing of the directory.
         _ => Ok(()),
     }
+}
+
+/// Refuses a body that would have to be unpacked first, for it could grow beyond every limit (RFC 9110 section 8.4).
+fn refuse_codings(request: &Request) -> Result<(), ScimError> {
+    let mut codings = request.header_values("content-encoding");
+    if codings.all(|coding| coding.eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(ScimError::new(Wrong::UnsupportedMediaType, "a body must be sent without `Content-Encoding`"))
 }
 
 /// Refuses a token that lacks a scope.

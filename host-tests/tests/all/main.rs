@@ -5,7 +5,10 @@ mod boundary;
 mod clients;
 mod corpus;
 mod durability;
+mod hostile;
 mod kills;
+mod observe;
+mod scene;
 mod shared;
 mod sizes;
 
@@ -22,6 +25,8 @@ fn main() -> ExitCode {
         auth::trials(),
         durability::trials(),
         kills::trials(),
+        hostile::trials(),
+        observe::trials(),
         clients::trials(),
         boundary::trials(),
         sizes::trials(),
