@@ -58,12 +58,43 @@ impl<'a> Scribe<'a> {
         self.unknown.clear();
         self.normalised.clear();
         self.done(operation, resource, response.status, bulk);
+        let (scim_type, reason) = self.why(response);
+        if let Some(entry) = self.entries.last_mut() {
+            (entry.scim_type, entry.reason) = (scim_type, reason);
+        }
+    }
+
+    /// How many entries there are.
+    pub fn noted(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Drops the entries after the first `noted`: their operations run again.
+    pub fn forget(&mut self, noted: usize) {
+        self.entries.truncate(noted);
+    }
+
+    /// What was done after the first `noted` entries is taken back, and each of those operations refused like this.
+    pub fn take_back(&mut self, noted: usize, response: &Response) {
+        let (scim_type, reason) = self.why(response);
+        for entry in self.entries.iter_mut().skip(noted).filter(|entry| entry.succeeded()) {
+            *entry = Entry {
+                operation: std::mem::take(&mut entry.operation),
+                status: response.status,
+                scim_type: scim_type.clone(),
+                reason: reason.clone(),
+                bulk: entry.bulk,
+                ..self.common.clone()
+            };
+        }
+    }
+
+    /// The `scimType` of a refusal, and its reason without values.
+    fn why(&self, response: &Response) -> (Option<String>, Option<String>) {
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let text = |name: &str| body.get(name).and_then(Value::as_str);
-        if let Some(entry) = self.entries.last_mut() {
-            entry.scim_type = text("scimType").map(str::to_owned);
-            entry.reason = text("detail").map(|detail| redact::reason(detail, self.registry, self.request));
-        }
+        let reason = text("detail").map(|detail| redact::reason(detail, self.registry, self.request));
+        (text("scimType").map(str::to_owned), reason)
     }
 
     /// The entries, in order.

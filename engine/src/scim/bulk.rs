@@ -1,8 +1,10 @@
 //! Bulk (RFC 7644 section 3.7): many operations, one commit.
 //!
 //! Every POST with a `bulkId` is promised its identifier before anything runs, and references to it are replaced by that
-//! identifier everywhere: so forward and circular references need no order of their own. What refers to an operation
-//! that failed fails as well.
+//! identifier everywhere: so circular references can be kept. What refers to an operation that failed fails as well; in a
+//! [circle](circles) of references, so do all.
+
+mod circles;
 
 use std::collections::HashMap;
 
@@ -33,13 +35,12 @@ pub fn run(writer: &mut Writer<'_, '_>, token: &Token, body: &Value) -> Result<V
         operations,
         token,
     };
-    let mut errors = 0;
-    for at in 0..bulk.operations.len() {
+    for group in circles::groups(bulk.operations.iter().map(|operation| operation.refers.as_slice())) {
+        let errors = bulk.states.iter().filter(|state| state.has_failed()).count() as u64;
         if fail_on_errors.is_some_and(|limit| errors >= limit) {
             break;
         }
-        bulk.run(writer, at)?;
-        errors = bulk.states.iter().filter(|state| matches!(state, State::Done { failed: true, .. })).count() as u64;
+        bulk.run(writer, &group)?;
     }
     let results: Vec<Value> = bulk.states.into_iter().filter_map(State::result).collect();
     Ok(json!({ "schemas": [BULK_RESPONSE], "Operations": results }))
@@ -60,7 +61,6 @@ struct Operation {
 #[derive(Clone, Debug)]
 enum State {
     Waiting,
-    Running,
     Done { result: Value, failed: bool },
 }
 
@@ -68,8 +68,12 @@ impl State {
     fn result(self) -> Option<Value> {
         match self {
             Self::Done { result, .. } => Some(result),
-            Self::Waiting | Self::Running => None,
+            Self::Waiting => None,
         }
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self, Self::Done { failed: true, .. })
     }
 }
 
@@ -157,25 +161,44 @@ fn promise(writer: &Writer<'_, '_>, operations: &[Operation]) -> Result<HashMap<
 }
 
 impl Bulk<'_> {
-    /// Runs one operation, after those it refers to; one that is already running closes a circle and is not waited for.
-    fn run(&mut self, writer: &mut Writer<'_, '_>, at: usize) -> Result<(), Fault> {
-        let mut stack = vec![at];
-        while let Some(&top) = stack.last() {
-            let Some(operation) = self.operations.get(top).cloned() else { break };
-            let fresh = matches!(self.states.get(top), Some(State::Waiting));
-            if fresh {
-                self.set(top, State::Running);
-                stack
-                    .extend(operation.refers.iter().filter(|to| matches!(self.states.get(**to), Some(State::Waiting))));
-                continue;
+    /// Runs an operation, or those of a circle: all of them are done, or none.
+    fn run(&mut self, writer: &mut Writer<'_, '_>, group: &[usize]) -> Result<(), Fault> {
+        let (changed, savepoint, noted) = (writer.changed, writer.txn.savepoint(), writer.scribe.noted());
+        let promised = self.promises(group);
+        self.attempt_all(writer, group)?;
+        if group.len() > 1 && promised != self.promises(group) {
+            // A user came back under the old id, and some of the circle still refer to the promised one.
+            writer.txn.roll_back(savepoint);
+            writer.scribe.forget(noted);
+            self.attempt_all(writer, group)?;
+        }
+        let failed = |at: &usize| self.states.get(*at).is_some_and(State::has_failed);
+        if group.iter().any(failed) && !group.iter().all(failed) {
+            let refusal = broken_reference().response();
+            for at in group.iter().filter(|at| !failed(at)).copied().collect::<Vec<_>>() {
+                let result = self.operations.get(at).map(|operation| refused(operation, &refusal)).unwrap_or_default();
+                self.set(at, State::Done { result, failed: true });
             }
-            stack.pop();
-            if matches!(self.states.get(top), Some(State::Running)) {
-                let state = self.attempt(writer, &operation, top)?;
-                self.set(top, state);
-            }
+            writer.txn.roll_back(savepoint);
+            writer.scribe.take_back(noted, &refusal);
+            writer.changed = changed;
         }
         Ok(())
+    }
+
+    fn attempt_all(&mut self, writer: &mut Writer<'_, '_>, group: &[usize]) -> Result<(), Fault> {
+        group.iter().for_each(|at| self.set(*at, State::Waiting));
+        for at in group {
+            let Some(operation) = self.operations.get(*at).cloned() else { continue };
+            let state = self.attempt(writer, &operation, *at)?;
+            self.set(*at, state);
+        }
+        Ok(())
+    }
+
+    fn promises(&self, group: &[usize]) -> Vec<Option<String>> {
+        let promise = |at: &usize| self.promised.get(self.operations.get(*at)?.bulk_id.as_ref()?).cloned();
+        group.iter().map(promise).collect()
     }
 
     fn set(&mut self, at: usize, state: State) {
@@ -207,8 +230,8 @@ impl Bulk<'_> {
     }
 
     fn perform(&mut self, writer: &mut Writer<'_, '_>, operation: &Operation) -> Result<Value, Fault> {
-        if operation.refers.iter().any(|to| matches!(self.states.get(*to), Some(State::Done { failed: true, .. }))) {
-            return Err(ScimError::new(Wrong::Conflict, "an operation this one refers to has failed").into());
+        if operation.refers.iter().any(|to| self.states.get(*to).is_some_and(State::has_failed)) {
+            return Err(broken_reference().into());
         }
         let data = self.resolve(&operation.data)?;
         let path = self.resolve_path(&operation.path)?;
@@ -273,6 +296,10 @@ impl Bulk<'_> {
         let unknown = || ScimError::new(Wrong::Conflict, format!("no operation has the `bulkId` `{id}`"));
         self.promised.get(id).cloned().ok_or_else(unknown)
     }
+}
+
+fn broken_reference() -> ScimError {
+    ScimError::new(Wrong::Conflict, "an operation this one refers to has failed")
 }
 
 /// Id of the resource an operation names.
