@@ -4,7 +4,6 @@ use crate::connections::bearer;
 use crate::connections::environment::Environment;
 use crate::connections::error::ApiError;
 use crate::connections::permission::{Grants, Permission};
-use crate::connections::route::Action;
 use crate::connections::user::Claims;
 use crate::connections::vendor;
 use crate::env::Env;
@@ -13,6 +12,9 @@ use crate::store::Fault;
 
 /// Longest `Authorization` header of a management request, in bytes: a user's token carries its permissions.
 const HEADER_BYTES: usize = 16 << 10;
+
+/// The header in which Frontegg's own server-side client sends an environment token.
+const TOKEN_HEADER: &str = "x-access-token";
 
 /// The header that names an account.
 pub const ACCOUNT_HEADER: &str = "frontegg-tenant-id";
@@ -55,6 +57,8 @@ pub struct Rights {
 /// What an action asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
+    /// Nothing: anybody may.
+    Nothing,
     /// Only the vendor may.
     Vendor,
     /// A user with this permission may, too.
@@ -67,6 +71,9 @@ impl Credential {
     /// # Errors
     /// 401
     pub fn prove(request: &Request, env: &Env<'_>) -> Result<Self, ApiError> {
+        if is_vendor_by_header(request, env) {
+            return Ok(Self::Vendor);
+        }
         let token = bearer::token(request, HEADER_BYTES).ok_or_else(ApiError::unauthorized)?;
         if vendor::verify(token, env) {
             return Ok(Self::Vendor);
@@ -94,7 +101,7 @@ impl Credential {
     ///
     /// # Errors
     /// 403; 400 for an account header that names no possible account.
-    pub fn admit(self, action: &Action, request: &Request, environment: &Environment<'_>) -> Result<Caller, Fault> {
+    pub fn admit(self, demand: Demand, request: &Request, environment: &Environment<'_>) -> Result<Caller, Fault> {
         let named = account_header(request)?;
         let claims = match self {
             Self::Vendor => return Ok(Caller::Vendor { account: named.map(str::to_owned) }),
@@ -103,7 +110,7 @@ impl Credential {
         if !environment.settings().self_service {
             return Err(ApiError::forbidden("self-service is off").into());
         }
-        let Demand::Permission(needed) = action.demand() else {
+        let Demand::Permission(needed) = demand else {
             return Err(ApiError::forbidden("only the vendor may do this").into());
         };
         let own: Grants = claims.permissions.iter().map(String::as_str).collect();
@@ -115,6 +122,17 @@ impl Credential {
         }
         Ok(Caller::User { account: claims.tenant_id })
     }
+}
+
+/// The token of a customer's user, as far as its form tells: a JWT has three parts.
+pub fn user_token(request: &Request) -> Option<&str> {
+    bearer::token(request, HEADER_BYTES).filter(|token| token.split('.').count() == 3)
+}
+
+/// Whether the request carries a live environment token where Frontegg's server-side client puts it.
+fn is_vendor_by_header(request: &Request, env: &Env<'_>) -> bool {
+    let bare = request.header_values("authorization").next().is_none();
+    bare && request.header(TOKEN_HEADER).is_some_and(|token| vendor::verify(token, env))
 }
 
 impl Caller {

@@ -10,6 +10,7 @@ use crate::connections::environment::{Entry, Environment};
 use crate::connections::error::ApiError;
 use crate::connections::record::State;
 use crate::env::Env;
+use crate::error::ScimError;
 use crate::http::{Request, Response};
 use crate::schema::Registry;
 use crate::store::{DirectoryId, Fault, Outcome, View};
@@ -55,10 +56,15 @@ pub fn change<'v>(
     record.strict = strict.unwrap_or(record.strict);
     record.user_extensions = users.unwrap_or_else(|| std::mem::take(&mut record.user_extensions));
     record.group_extensions = groups.unwrap_or_else(|| std::mem::take(&mut record.group_extensions));
-    Registry::with_extensions(&record.user_extensions, &record.group_extensions)
-        .map_err(|error| ApiError::invalid("settings", &error.detail))?;
+    check("userExtensions", &record.user_extensions, &[])?;
+    check("groupExtensions", &[], &record.group_extensions)?;
     let commits = environment.commit(env)?.into_iter().chain(connection.commit(env)?).collect();
     Ok(Outcome { response: Response::empty(204), commits, ..Outcome::default() })
+}
+
+fn check(name: &str, users: &[Value], groups: &[Value]) -> Result<(), ApiError> {
+    let wrong = |error: ScimError| ApiError::invalid(name, &error.detail);
+    Registry::with_extensions(users, groups).map(drop).map_err(wrong)
 }
 
 /// A list of schemas (RFC 7643 section 7) that may be absent.

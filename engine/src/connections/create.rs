@@ -42,18 +42,9 @@ pub fn create<'v>(
         created_at: env.now,
     };
     let secret = token::generate(env);
-    let record = Record {
-        tenant_id: entry.tenant_id.clone(),
-        connection_name: entry.connection_name.clone(),
-        source: entry.source.clone(),
-        provider: body.text("provider")?.map(provider).transpose()?.map(str::to_owned),
-        state: if body.flag("syncToUserManagement")?.unwrap_or(true) { State::Active } else { State::Paused },
-        created_at: env.now,
-        last_sync: None,
-        tokens: vec![Token::new(env.uuid(), &secret, env.now)],
-        settings: Settings::default(),
-        dissolving: Vec::new(),
-    };
+    let provider = body.text("provider")?.map(provider).transpose()?;
+    let state = if body.flag("syncToUserManagement")?.unwrap_or(true) { State::Active } else { State::Paused };
+    let record = record(&entry, provider, state, vec![Token::new(env.uuid(), &secret, env.now)]);
     // A run after a lost race finds the head that the first run made.
     let made = Connection::open(view, &directory)?;
     if let Err(refusal) = claim(view, &mut environment, &entry, env)? {
@@ -81,6 +72,22 @@ pub fn create<'v>(
     });
     let commits = heads.into_iter().flatten().chain(environment.commit(env)?).collect();
     Ok(Outcome { response: Response::json(201, JSON, &response), commits, ..Outcome::default() })
+}
+
+/// The record of a connection nothing was sent to yet.
+pub(super) fn record(entry: &Entry, provider: Option<&str>, state: State, tokens: Vec<Token>) -> Record {
+    Record {
+        tenant_id: entry.tenant_id.clone(),
+        connection_name: entry.connection_name.clone(),
+        source: entry.source.clone(),
+        provider: provider.map(str::to_owned),
+        state,
+        created_at: entry.created_at,
+        last_sync: None,
+        tokens,
+        settings: Settings::default(),
+        dissolving: Vec::new(),
+    }
 }
 
 /// Makes sure that nobody holds the name; an unfinished deletion that still does is finished.

@@ -146,14 +146,15 @@ pub fn aside(view: &View<'_>, env: &Env<'_>) -> Aside {
     }
 }
 
-/// The commit of that step: entries are taken out of the directory until it is empty, then it is forgotten.
+/// The commit of that step: entries are taken out of the directory until it is empty and the pages they were in are gone,
+/// then it is forgotten.
 fn step(view: &View<'_>, env: &Env<'_>) -> Result<Option<Commit>, Fault> {
     let mut environment = Environment::open(view)?;
     let Some(id) = environment.settings().removing.first().cloned() else { return Ok(None) };
     let directory = DirectoryId::new(&id).ok_or_else(|| Fault::Damaged("the queue of removals".into()))?;
     let connection = Connection::open(view, &directory)?.filter(|found| !found.record.is_live());
     if let Some(mut connection) = connection
-        && !connection.is_empty()?
+        && (connection.txn.has_garbage() || !connection.is_empty()?)
     {
         connection.record.retire(State::Deleting);
         connection.drain(STEP)?;

@@ -1,7 +1,8 @@
 //! A refused management request and its way to HTTP.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::error::SCIM_JSON;
 use crate::http::Response;
 use crate::store::Fault;
 
@@ -79,8 +80,37 @@ impl ApiError {
     }
 }
 
+/// An answer in the form of this API. What a host refuses by itself, for the store is away or a body too large, it
+/// refuses in SCIM's form.
+pub fn in_form(response: Response) -> Response {
+    if response.header("content-type") != Some(SCIM_JSON) {
+        return response;
+    }
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let detail = body.get("detail").and_then(Value::as_str).unwrap_or("the request failed");
+    let retry = response.header("retry-after").map(|seconds| ("retry-after", seconds.to_owned()));
+    ApiError { header: retry, ..ApiError::new(response.status, detail) }.response()
+}
+
 impl From<ApiError> for Fault {
     fn from(error: ApiError) -> Self {
         Self::Refused(error.response())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Kind, ScimError};
+
+    #[test]
+    fn a_refusal_of_the_host_is_put_into_the_form_of_the_api() {
+        let response = in_form(ScimError::new(Kind::Unavailable, "try again").response());
+        assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+        assert_eq!(response.header("content-type"), Some(JSON));
+        let body: Value = serde_json::from_slice(&response.body).unwrap();
+        assert_eq!(body, json!({ "errors": ["try again"], "statusCode": 503, "message": "try again" }));
+        let own = ApiError::not_found("role").response();
+        assert_eq!(in_form(own.clone()), own);
     }
 }

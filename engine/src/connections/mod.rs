@@ -1,8 +1,8 @@
 //! Connections: their records, tokens and management API.
 //!
 //! The API follows Frontegg's, so that its clients work unchanged. [`handle`] is the one entry: it finds the
-//! [action](route::Action), proves the [credential](caller), opens the [environment] and hands over to the module named
-//! for the deed.
+//! [row](route::Route) of the table, proves the [credential](caller), opens the [environment] and hands over to the
+//! module named for the deed.
 
 mod bearer;
 pub mod body;
@@ -16,6 +16,7 @@ pub mod environment;
 pub mod error;
 mod list;
 mod logs;
+pub mod openapi;
 pub mod permission;
 pub mod record;
 pub mod role;
@@ -32,10 +33,10 @@ use serde_json::json;
 pub use delete::sweep;
 
 use crate::connections::body::Body;
-use crate::connections::caller::{Caller, Credential, Rights};
+use crate::connections::caller::{Caller, Credential, Demand, Rights};
 use crate::connections::environment::{Environment, Settings};
 use crate::connections::error::{ApiError, JSON};
-use crate::connections::route::Action;
+use crate::connections::route::{Action, Route};
 use crate::env::Env;
 use crate::http::{Request, Response};
 use crate::log;
@@ -46,16 +47,16 @@ use crate::store::{Fault, Need, Outcome, Txn, View};
 /// # Errors
 /// A refusal in the API's JSON form, or heads and pages to be loaded first.
 pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
-    let action = Action::of(request)?;
-    let outcome = if action == Action::Login {
-        answer(vendor::login(request, env)?)
+    let (route, action) = Route::of(request)?;
+    let outcome = if route.demand == Demand::Nothing {
+        answer(open_to_anybody(&action, request, env)?)
     } else {
         let credential = Credential::prove(request, env)?;
         let environment = open(view, &action)?;
-        let caller = credential.admit(&action, request, &environment)?;
+        let caller = credential.admit(route.demand, request, &environment)?;
         perform(&action, request, view, environment, &caller, env)?
     };
-    let reads = request.method == "GET" && outcome.commits.is_empty();
+    let reads = request.method == "GET" && route.demand != Demand::Nothing && outcome.commits.is_empty();
     let aside = if reads { delete::aside(view, env) } else { outcome.aside };
     Ok(Outcome { response: outcome.response.with("cache-control", "no-store"), aside, ..outcome })
 }
@@ -84,6 +85,13 @@ fn open<'v>(view: &'v View<'v>, action: &Action) -> Result<Environment<'v>, Faul
     environment.map_or_else(|| Environment::open(view), Ok)
 }
 
+fn open_to_anybody(action: &Action, request: &Request, env: &Env<'_>) -> Result<Response, ApiError> {
+    match action {
+        Action::Login => vendor::login(request, env),
+        _ => Ok(openapi::answer()),
+    }
+}
+
 fn perform<'v>(
     action: &Action,
     request: &Request,
@@ -94,7 +102,7 @@ fn perform<'v>(
 ) -> Result<Outcome, Fault> {
     let find = |environment: &Environment<'_>, id| connection::find(view, environment, caller, id);
     Ok(match action {
-        Action::Login => answer(vendor::login(request, env)?),
+        Action::Describe | Action::Login => answer(open_to_anybody(action, request, env)?),
         Action::ListConnections => answer(list::list(request, view, &environment, caller, env)?),
         Action::CreateConnection => create::create(request, view, environment, caller, env)?,
         Action::ReadConnection(id) => {

@@ -1,4 +1,5 @@
-//! Methods and paths of the management API.
+//! Methods and paths of the management API: one table, which requests are found in, and which the description of the API
+//! and the tests of who may do what are held against.
 
 use crate::connections::caller::Demand;
 use crate::connections::error::ApiError;
@@ -9,6 +10,8 @@ use crate::store::DirectoryId;
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// `GET /openapi.json`
+    Describe,
     /// `POST /auth/vendor`
     Login,
     /// `GET /scim2`
@@ -53,55 +56,114 @@ pub enum Action {
     ListPermissions,
 }
 
-const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+/// A row of the table.
+pub struct Route {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path, without the prefix `/frontegg`; a name in braces stands for an id.
+    pub path: &'static str,
+    /// What it asks of its caller.
+    pub demand: Demand,
+    action: fn(&[DirectoryId]) -> Option<Action>,
+}
 
-impl Action {
-    /// The action of a request. Every path is known with and without `/frontegg` before it, and with or without a
-    /// slash after it.
+const READ: Demand = Demand::Permission(Permission::Read);
+const WRITE: Demand = Demand::Permission(Permission::Write);
+const DELETE: Demand = Demand::Permission(Permission::Delete);
+
+/// Every route there is.
+pub const ROUTES: [Route; 22] = [
+    row("GET", "/openapi.json", Demand::Nothing, |_| Some(Action::Describe)),
+    row("POST", "/auth/vendor", Demand::Nothing, |_| Some(Action::Login)),
+    row("GET", "/directory/resources/v1/configurations/scim2", READ, |_| Some(Action::ListConnections)),
+    row("POST", "/directory/resources/v1/configurations/scim2", WRITE, |_| Some(Action::CreateConnection)),
+    row("GET", "/directory/resources/v1/configurations/scim2/{id}", READ, |ids| one(ids, Action::ReadConnection)),
+    row("PATCH", "/directory/resources/v1/configurations/scim2/{id}", WRITE, |ids| one(ids, Action::ChangeConnection)),
+    row("DELETE", "/directory/resources/v1/configurations/scim2/{id}", DELETE, |ids| {
+        one(ids, Action::DeleteConnection)
+    }),
+    row("GET", "/directory/resources/v1/configurations/scim2/{id}/tokens", READ, |ids| one(ids, Action::ListTokens)),
+    row("POST", "/directory/resources/v1/configurations/scim2/{id}/tokens", WRITE, |ids| one(ids, Action::CreateToken)),
+    row("DELETE", "/directory/resources/v1/configurations/scim2/{id}/tokens/{tokenId}", WRITE, |ids| {
+        Some(Action::DeleteToken(ids.first()?.clone(), ids.get(1)?.as_str().to_owned()))
+    }),
+    row("GET", "/directory/resources/v1/configurations/scim2/{id}/logs", READ, |ids| one(ids, Action::ReadLog)),
+    row("GET", "/directory/resources/v1/configurations/scim2/{id}/residue", Demand::Vendor, |ids| {
+        one(ids, Action::ReadResidue)
+    }),
+    row("DELETE", "/directory/resources/v1/configurations/scim2/{id}/residue", Demand::Vendor, |ids| {
+        one(ids, Action::RemoveResidue)
+    }),
+    row("GET", "/directory/resources/scim/temp/{id}/Users/count", READ, |ids| one(ids, Action::CountUsers)),
+    row("GET", "/directory/resources/v1/configurations/self-service", READ, |_| Some(Action::ReadSelfService)),
+    row("PUT", "/directory/resources/v1/configurations/self-service", Demand::Vendor, |_| Some(Action::SetSelfService)),
+    row("GET", "/identity/resources/roles/v1", Demand::Vendor, |_| Some(Action::ListRoles)),
+    row("POST", "/identity/resources/roles/v1", Demand::Vendor, |_| Some(Action::CreateRoles)),
+    row("PATCH", "/identity/resources/roles/v1/{id}", Demand::Vendor, |ids| named(ids, Action::ChangeRole)),
+    row("DELETE", "/identity/resources/roles/v1/{id}", Demand::Vendor, |ids| named(ids, Action::DeleteRole)),
+    row("PUT", "/identity/resources/roles/v1/{id}/permissions", Demand::Vendor, |ids| {
+        named(ids, Action::SetRolePermissions)
+    }),
+    row("GET", "/identity/resources/permissions/v1", Demand::Vendor, |_| Some(Action::ListPermissions)),
+];
+
+const fn row(
+    method: &'static str,
+    path: &'static str,
+    demand: Demand,
+    action: fn(&[DirectoryId]) -> Option<Action>,
+) -> Route {
+    Route { method, path, demand, action }
+}
+
+fn one(ids: &[DirectoryId], action: fn(DirectoryId) -> Action) -> Option<Action> {
+    ids.first().cloned().map(action)
+}
+
+fn named(ids: &[DirectoryId], action: fn(String) -> Action) -> Option<Action> {
+    ids.first().map(|id| action(id.as_str().to_owned()))
+}
+
+impl Route {
+    /// The row of a request, and the action with what its path names. Every path is known with and without `/frontegg`
+    /// before it, and with or without a slash after it.
     ///
     /// # Errors
     /// 404 for an unknown path, 405 with `Allow` for a known one.
-    pub fn of(request: &Request) -> Result<Self, ApiError> {
+    pub fn of(request: &Request) -> Result<(&'static Self, Action), ApiError> {
         let path = request.path();
         let path = path.strip_prefix("/frontegg").filter(|rest| rest.starts_with('/')).unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
-        if let Some(action) = find(&request.method, &segments) {
-            return Ok(action);
+        let known: Vec<_> = ROUTES.iter().filter_map(|route| Some((route, route.ids(path)?))).collect();
+        let mut asked = known.iter().filter(|(route, _)| route.method == request.method);
+        if let Some((route, action)) = asked.find_map(|(route, ids)| Some((*route, (route.action)(ids)?))) {
+            return Ok((route, action));
         }
-        let allowed: Vec<_> = METHODS.into_iter().filter(|method| find(method, &segments).is_some()).collect();
+        let allowed: Vec<_> = known.iter().map(|(route, _)| route.method).collect();
         match allowed.is_empty() {
             true => Err(ApiError::not_found("path")),
             false => Err(ApiError::method_not_allowed(allowed.join(", "))),
         }
     }
 
-    /// What it asks of its caller.
-    pub fn demand(&self) -> Demand {
-        match self {
-            Self::ListConnections
-            | Self::ReadConnection(_)
-            | Self::ListTokens(_)
-            | Self::ReadLog(_)
-            | Self::CountUsers(_)
-            | Self::ReadSelfService => Demand::Permission(Permission::Read),
-            Self::CreateConnection | Self::ChangeConnection(_) | Self::CreateToken(_) | Self::DeleteToken(..) => {
-                Demand::Permission(Permission::Write)
-            }
-            Self::DeleteConnection(_) => Demand::Permission(Permission::Delete),
-            Self::Login
-            | Self::ReadResidue(_)
-            | Self::RemoveResidue(_)
-            | Self::SetSelfService
-            | Self::ListRoles
-            | Self::CreateRoles
-            | Self::ChangeRole(_)
-            | Self::DeleteRole(_)
-            | Self::SetRolePermissions(_)
-            | Self::ListPermissions => Demand::Vendor,
+    /// The ids in a path of this row's form; all have one alphabet, whatever they name.
+    fn ids(&self, path: &str) -> Option<Vec<DirectoryId>> {
+        if path.split('/').count() != self.path.split('/').count() {
+            return None;
         }
+        let mut ids = Vec::new();
+        for (given, form) in path.split('/').zip(self.path.split('/')) {
+            if form.starts_with('{') {
+                ids.push(DirectoryId::new(given)?);
+            } else if given != form {
+                return None;
+            }
+        }
+        Some(ids)
     }
+}
 
+impl Action {
     /// The connection it is about, whose head it will need.
     pub fn connection(&self) -> Option<&DirectoryId> {
         match self {
@@ -120,54 +182,6 @@ impl Action {
     }
 }
 
-fn find(method: &str, segments: &[&str]) -> Option<Action> {
-    match segments {
-        ["auth", "vendor"] => (method == "POST").then_some(Action::Login),
-        ["directory", "resources", "v1", "configurations", rest @ ..] => configuration(method, rest),
-        ["directory", "resources", "scim", "temp", id, "Users", "count"] => {
-            (method == "GET").then(|| DirectoryId::new(id).map(Action::CountUsers))?
-        }
-        ["identity", "resources", "roles", "v1", rest @ ..] => role(method, rest),
-        ["identity", "resources", "permissions", "v1"] => (method == "GET").then_some(Action::ListPermissions),
-        _ => None,
-    }
-}
-
-fn configuration(method: &str, segments: &[&str]) -> Option<Action> {
-    Some(match (method, segments) {
-        ("GET", ["scim2"]) => Action::ListConnections,
-        ("POST", ["scim2"]) => Action::CreateConnection,
-        ("GET", ["scim2", id]) => Action::ReadConnection(DirectoryId::new(id)?),
-        ("PATCH", ["scim2", id]) => Action::ChangeConnection(DirectoryId::new(id)?),
-        ("DELETE", ["scim2", id]) => Action::DeleteConnection(DirectoryId::new(id)?),
-        ("GET", ["scim2", id, "tokens"]) => Action::ListTokens(DirectoryId::new(id)?),
-        ("POST", ["scim2", id, "tokens"]) => Action::CreateToken(DirectoryId::new(id)?),
-        ("DELETE", ["scim2", id, "tokens", token]) => Action::DeleteToken(DirectoryId::new(id)?, name(token)?),
-        ("GET", ["scim2", id, "logs"]) => Action::ReadLog(DirectoryId::new(id)?),
-        ("GET", ["scim2", id, "residue"]) => Action::ReadResidue(DirectoryId::new(id)?),
-        ("DELETE", ["scim2", id, "residue"]) => Action::RemoveResidue(DirectoryId::new(id)?),
-        ("GET", ["self-service"]) => Action::ReadSelfService,
-        ("PUT", ["self-service"]) => Action::SetSelfService,
-        _ => return None,
-    })
-}
-
-fn role(method: &str, segments: &[&str]) -> Option<Action> {
-    Some(match (method, segments) {
-        ("GET", []) => Action::ListRoles,
-        ("POST", []) => Action::CreateRoles,
-        ("PATCH", [id]) => Action::ChangeRole(name(id)?),
-        ("DELETE", [id]) => Action::DeleteRole(name(id)?),
-        ("PUT", [id, "permissions"]) => Action::SetRolePermissions(name(id)?),
-        _ => return None,
-    })
-}
-
-/// An id in a path has the same alphabet whatever it names.
-fn name(segment: &str) -> Option<String> {
-    DirectoryId::new(segment).map(|id| id.as_str().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,12 +191,13 @@ mod tests {
         let check = |method: &str, path: &str, expected: Result<Action, u16>| {
             for target in [path.to_owned(), format!("/frontegg{path}"), format!("{path}/"), format!("{path}?id=1")] {
                 let request = Request { method: method.into(), target: target.clone(), ..Request::default() };
-                let action = Action::of(&request).map_err(|error| error.response().status);
+                let action = Route::of(&request).map(|(_, action)| action).map_err(|error| error.response().status);
                 assert_eq!(action, expected, "{method} {target}");
             }
         };
         let id = || DirectoryId::new("c-1").unwrap();
         let base = "/directory/resources/v1/configurations";
+        check("GET", "/openapi.json", Ok(Action::Describe));
         check("POST", "/auth/vendor", Ok(Action::Login));
         check("GET", &format!("{base}/scim2"), Ok(Action::ListConnections));
         check("PATCH", &format!("{base}/scim2/c-1"), Ok(Action::ChangeConnection(id())));
@@ -206,13 +221,26 @@ mod tests {
     }
 
     #[test]
+    fn every_row_leads_to_an_action_of_its_own() {
+        let mut actions = Vec::new();
+        for row in &ROUTES {
+            let target = row.path.replace(['{', '}'], "");
+            let request = Request { method: row.method.into(), target, ..Request::default() };
+            let (found, action) = Route::of(&request).unwrap();
+            assert_eq!((found.method, found.path), (row.method, row.path));
+            assert!(!actions.contains(&action), "{action:?}");
+            actions.push(action);
+        }
+    }
+
+    #[test]
     fn a_wrong_method_is_told_the_right_ones() {
         let request = Request {
             method: "PUT".into(),
             target: "/directory/resources/v1/configurations/scim2/c".into(),
             ..Request::default()
         };
-        let response = Action::of(&request).unwrap_err().response();
+        let response = Route::of(&request).map(|(_, action)| action).unwrap_err().response();
         assert_eq!(response.header("allow"), Some("GET, PATCH, DELETE"));
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn close(
     let Some(mut txn) = txn else { return Ok((None, true)) };
     let entries = txn.scan(&[0][..]..&[0xff][..], 0, limit, false)?;
     let last = entries.len() < limit;
-    if entries.is_empty() && Window::of(txn.record()).is_none_or(|window| window.closed) {
+    if entries.is_empty() && !txn.has_garbage() && Window::of(txn.record()).is_none_or(|window| window.closed) {
         return Ok((None, true));
     }
     txn.purge();

@@ -196,6 +196,12 @@ impl<'v> Txn<'v> {
         self.purges = true;
     }
 
+    /// Whether the head remembers pages that its commit replaced. After [`Self::purge`] they are deleted as a rule, but a
+    /// crash may have come between.
+    pub fn has_garbage(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| !head.garbage().is_empty())
+    }
+
     /// The commit of all writes; `None` when nothing was written. A new directory counts as written.
     ///
     /// # Errors

@@ -1,6 +1,10 @@
 //! Every endpoint with every credential, account, permission and toggle.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::connections::caller::Demand;
+use crate::connections::route::ROUTES;
 
 /// What an endpoint asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,7 +24,9 @@ enum Who {
     ForgedUser,
     ExpiredUser,
     Vendor,
+    VendorByHeader,
     VendorFor(&'static str),
+    UserByHeader,
     User(&'static str),
     UserNaming(&'static str, &'static str),
 }
@@ -30,7 +36,7 @@ const STRANGER: &str = "globex";
 
 /// Method, path and body of every endpoint, what it needs, whether it is about one connection, and what it answers when
 /// all is well. `{id}`, `{token}` and `{role}` stand for those of the owner.
-const ENDPOINTS: [(&str, &str, &str, Needs, bool, u16); 20] = [
+const ENDPOINTS: [(&str, &str, &str, Needs, bool, u16); 21] = [
     ("GET", "/directory/resources/v1/configurations/scim2", "", Needs::Read, false, 200),
     (
         "POST",
@@ -65,6 +71,7 @@ const ENDPOINTS: [(&str, &str, &str, Needs, bool, u16); 20] = [
     ("PATCH", "/identity/resources/roles/v1/{role}", r#"{"name":"x"}"#, Needs::Vendor, false, 200),
     ("PUT", "/identity/resources/roles/v1/{role}/permissions", r#"{"permissionIds":[]}"#, Needs::Vendor, false, 200),
     ("DELETE", "/identity/resources/roles/v1/{role}", "", Needs::Vendor, false, 204),
+    ("GET", "/identity/resources/permissions/v1", "", Needs::Vendor, false, 200),
 ];
 
 const PERMISSIONS: [&[&str]; 9] = [
@@ -79,13 +86,15 @@ const PERMISSIONS: [&[&str]; 9] = [
     &["fe.secure.*"],
 ];
 
-const WHO: [Who; 11] = [
+const WHO: [Who; 13] = [
     Who::Nobody,
     Who::Garbage,
     Who::ConnectionToken,
     Who::ForgedUser,
     Who::ExpiredUser,
     Who::Vendor,
+    Who::VendorByHeader,
+    Who::UserByHeader,
     Who::VendorFor(OWNER),
     Who::VendorFor(STRANGER),
     Who::User(OWNER),
@@ -110,8 +119,10 @@ fn expected(who: Who, permissions: &[&str], toggle: bool, needs: Needs, about_on
         Needs::Vendor => false,
     };
     match who {
-        Who::Nobody | Who::Garbage | Who::ConnectionToken | Who::ForgedUser | Who::ExpiredUser => 401,
-        Who::Vendor | Who::VendorFor(OWNER) => well,
+        Who::Nobody | Who::Garbage | Who::ConnectionToken | Who::ForgedUser | Who::ExpiredUser | Who::UserByHeader => {
+            401
+        }
+        Who::Vendor | Who::VendorByHeader | Who::VendorFor(OWNER) => well,
         Who::VendorFor(_) => {
             if about_one {
                 404
@@ -162,7 +173,7 @@ impl World {
     fn request(&self, who: Who, permissions: &[&str], method: &str, path: &str, body: &str) -> Request {
         let target = self.fill.iter().fold(path.to_owned(), |path, (mark, value)| path.replace(mark, value));
         let token = match who {
-            Who::Nobody => String::new(),
+            Who::Nobody | Who::VendorByHeader | Who::UserByHeader => String::new(),
             Who::Garbage => "nonsense".into(),
             Who::ConnectionToken => self.secret.clone(),
             Who::ForgedUser => user_token(OWNER, permissions, &[]) + "A",
@@ -173,11 +184,33 @@ impl World {
             Who::User(tenant) | Who::UserNaming(tenant, _) => user_token(tenant, permissions, &[]),
         };
         let mut request = Request { body: body.into(), ..request(method, &target, &token, &Value::Null) };
-        if let Who::VendorFor(account) | Who::UserNaming(_, account) = who {
-            request.headers.push(("frontegg-tenant-id".into(), account.into()));
+        match who {
+            Who::VendorFor(account) | Who::UserNaming(_, account) => {
+                request.headers.push(("frontegg-tenant-id".into(), account.into()));
+            }
+            Who::VendorByHeader => {
+                request.headers.push(("x-access-token".into(), self.deployment.environment_token().into()));
+            }
+            Who::UserByHeader => {
+                request.headers.push(("x-access-token".into(), user_token(OWNER, permissions, &[]).into()));
+            }
+            _ => {}
         }
         request
     }
+}
+
+#[test]
+fn every_route_that_asks_for_a_credential_has_its_row() {
+    let named = |(method, path, ..): &(&str, &str, &str, Needs, bool, u16)| {
+        let request =
+            Request { method: (*method).to_owned(), target: path.replace(['{', '}'], ""), ..Request::default() };
+        let (route, _) = Route::of(&request).unwrap();
+        (route.path, route.method)
+    };
+    let rows: BTreeSet<_> = ENDPOINTS.iter().map(named).collect();
+    let asking = ROUTES.iter().filter(|route| route.demand != Demand::Nothing);
+    assert_eq!(rows, asking.map(|route| (route.path, route.method)).collect());
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! The management API as requests and responses over a key-value store in memory.
 
 mod faults;
+mod fields;
 mod hostile;
 mod lifecycle;
 mod matrix;
+mod openapi;
 mod paging;
 mod roles;
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,6 +18,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::connections::route::Route;
 use crate::connections::user::SharedSecret;
 use crate::env::{Config, Credential, Env, Timestamp, UserJwt};
 use crate::http::{Request, Response};
@@ -77,7 +80,12 @@ impl Deployment {
     }
 
     fn send(&self, request: Request) -> Answer {
+        let asked = format!("{} {}", request.method, request.target);
+        let route = Route::of(&request).ok().map(|(route, _)| route);
         let response = self.run(super::handle, request);
+        if let Some(route) = route {
+            assert!(is_described(route, &response), "{asked} is not described as answering {}", response.status);
+        }
         let body = if response.body.is_empty() { Value::Null } else { serde_json::from_slice(&response.body).unwrap() };
         Answer { status: response.status, body, response }
     }
@@ -129,6 +137,18 @@ impl Deployment {
         let steps = (0..10_000).take_while(|_| self.run(super::sweep, Request::default()).status == 202);
         steps.count()
     }
+}
+
+/// Whether the description of the API knows of such an answer.
+fn is_described(route: &Route, response: &Response) -> bool {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(super::openapi::document);
+    let operation = &DOCUMENT["paths"][route.path][route.method.to_lowercase()];
+    let mut answer = &operation["responses"][response.status.to_string()];
+    if let Some(reference) = answer["$ref"].as_str() {
+        answer = DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap();
+    }
+    let media = answer["content"].as_object().map(|content| content.keys().map(String::as_str).collect::<Vec<_>>());
+    answer.is_object() && media.unwrap_or_default() == response.header("content-type").into_iter().collect::<Vec<_>>()
 }
 
 fn request(method: &str, target: &str, token: &str, body: &Value) -> Request {

@@ -1,6 +1,9 @@
 //! Lists: filters and cursors.
 
 use super::*;
+use crate::connections::environment::{Entry, Environment};
+use crate::connections::record::State;
+use crate::store::{Call, Turn};
 
 /// The ids of all pages, and the sizes of the pages.
 fn walk(deployment: &Deployment, query: &str) -> (Vec<String>, Vec<usize>) {
@@ -59,4 +62,93 @@ fn a_thousand_connections_fit_one_page_and_more_are_reached_by_cursor() {
     let (ids, sizes) = walk(&deployment, "");
     assert_eq!(sizes, [1000, 1]);
     assert!(ids.is_sorted());
+}
+
+/// Makes that many connections at once, evenly in ten accounts.
+fn stocked(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    let count: usize = std::str::from_utf8(&request.body).unwrap().parse().unwrap();
+    let mut environment = Environment::open(view)?;
+    let mut commits = Vec::new();
+    for number in 0..count {
+        let id = env.uuid_after(1);
+        let tenant_id = format!("account-{}", number % 10);
+        let (connection_name, source) = (format!("Name {number}"), "okta".to_owned());
+        let entry = Entry { tenant_id, connection_name, source, created_at: env.now };
+        environment.insert(&id, &entry);
+        let mut txn = Txn::create(view, &DirectoryId::new(&id).unwrap());
+        txn.set_record(super::super::create::record(&entry, None, State::Active, Vec::new()).to_bytes());
+        commits.extend(txn.commit(env)?);
+    }
+    commits.extend(environment.commit(env)?);
+    Ok(Outcome { response: Response::empty(204), commits, ..Outcome::default() })
+}
+
+/// Heads and pages a request loads with nothing cached, and its answer.
+fn cost(deployment: &Deployment, target: &str) -> ([usize; 2], Response) {
+    let token = deployment.environment_token();
+    let mut session = deployment.session(super::super::handle, request("GET", target, &token, &Value::Null));
+    let (nothing, mut reply, mut loaded) = (PageCache::new(0), None, [0, 0]);
+    loop {
+        match session.turn(&nothing, reply.take()) {
+            Turn::Done(response) => return (loaded, response),
+            Turn::Call(call) => {
+                match &call {
+                    Call::LoadHead(_) => loaded[0] += 1,
+                    Call::LoadPages(pages) => loaded[1] += pages.len(),
+                    other => panic!("a read made the call {other:?}"),
+                }
+                reply = Some(deployment.store.call(&call));
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_and_lookups_cost_the_same_among_ten_thousand_connections_as_among_a_thousand() {
+    let costs = [1000, 10_000].map(|count| {
+        let deployment = Deployment::new();
+        deployment.create("other", "first of all");
+        let body = count.to_string().into_bytes();
+        assert_eq!(deployment.run(stocked, Request { body, ..Request::default() }).status, 204);
+        let (_, first) = cost(&deployment, &format!("{CONNECTIONS}?limit=500"));
+        let middle = first.header("x-next-cursor").unwrap().to_owned();
+        let listed: Value = serde_json::from_slice(&first.body).unwrap();
+        let id = listed[499]["id"].as_str().unwrap();
+        let page = |query: &str, expected: usize| {
+            let (loaded, answer) = cost(&deployment, &format!("{CONNECTIONS}?{query}"));
+            let found: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(found.as_array().unwrap().len(), expected, "{query} of {count}");
+            loaded
+        };
+        let one = cost(&deployment, &format!("{CONNECTIONS}/{id}"));
+        assert_eq!(one.1.status, 200);
+        [
+            one.0,
+            page("limit=100", 100),
+            page(&format!("limit=100&cursor={middle}"), 100),
+            page("tenantId=account-3&limit=100", 100),
+            page("source=OKTA&limit=100", 100),
+            page("connectionName=name+77&tenantId=account-7", 1),
+            page("connectionName=name+77", 1),
+            page(&format!("id={id}"), 1),
+        ]
+    });
+    for (what, (few, many)) in costs[0].iter().zip(&costs[1]).enumerate() {
+        assert_eq!(few[0], many[0], "heads of request {what}");
+        // A tree of ten times the entries may be a level deeper, and an account's entries lie ten times as far apart.
+        let spread = if what == 3 { 100 } else { 2 };
+        assert!(many[1] <= few[1] + spread, "pages of request {what}: {few:?} and then {many:?}");
+    }
+}
+
+#[test]
+fn ten_thousand_connections_are_listed_once_each_over_ten_pages() {
+    let deployment = Deployment::new();
+    let body = b"10000".to_vec();
+    assert_eq!(deployment.run(stocked, Request { body, ..Request::default() }).status, 204);
+    let (ids, sizes) = walk(&deployment, "");
+    assert_eq!(sizes, [1000; 10]);
+    assert!(ids.is_sorted_by(|a, b| a < b));
+    let (ids, sizes) = walk(&deployment, "tenantId=account-3&limit=300");
+    assert_eq!((ids.len(), sizes), (1000, vec![300, 300, 300, 100]));
 }
