@@ -191,20 +191,39 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     Ok(ports)
 }
 
+/// A file of `envoy/` with words between @ signs filled in; ports are left to the kernel.
+///
+/// # Errors
+/// There is no such file.
+pub fn example(file: &str, words: &[(&str, &str)]) -> Result<String> {
+    let path = place::root().join("envoy").join(file);
+    let template = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let common = [("@ADMIN_PORT@", "0"), ("@LISTEN_ADDRESS@", "127.0.0.1"), ("@LISTEN_PORT@", "0")];
+    Ok(words.iter().chain(&common).fold(template, |text, (word, value)| text.replace(word, value)))
+}
+
+/// Asks Envoy whether a configuration is valid, the filter's document included.
+///
+/// # Errors
+/// It is not, with Envoy's words.
+pub fn validate(directory: &Path, configuration: &str) -> Result<()> {
+    let path = directory.join("validated.yaml");
+    std::fs::write(&path, configuration)?;
+    let output = Command::new(place::envoy()?).args(["--mode", "validate", "-c"]).arg(&path).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
+
 fn render(secret: &str, address: &str, changes: &Changes<'_>) -> Result<String> {
-    let template = std::fs::read_to_string(place::root().join("envoy/origin.yaml"))?;
     let (ip, port) = address.rsplit_once(':').context("the origin's address has no port")?;
     let plugin = place::plugin();
-    let values = [
-        ("@ADMIN_PORT@", "0"),
-        ("@LISTEN_ADDRESS@", "127.0.0.1"),
-        ("@LISTEN_PORT@", "0"),
+    let words = [
         ("@ORIGIN_ADDRESS@", ip),
         ("@ORIGIN_PORT@", port),
-        ("@PLUGIN@", &plugin.to_string_lossy()),
+        ("@PLUGIN@", &*plugin.to_string_lossy()),
         ("@EDGE_SECRET@", secret),
     ];
-    let mut text = values.iter().fold(template, |text, (name, value)| text.replace(name, value));
+    let mut text = example("origin.yaml", &words)?;
     for (old, new) in changes.text {
         ensure!(text.contains(old), "the configuration has no `{old}`");
         text = text.replace(old, new);

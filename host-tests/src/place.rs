@@ -28,6 +28,11 @@ pub fn plugin() -> PathBuf {
     root().join("target/guests/wasm32-wasip1/guest/scim_plugin.wasm")
 }
 
+/// The filter's module for local mode, as it ships.
+pub fn local_plugin() -> PathBuf {
+    root().join("target/guests/wasm32-wasip1/guest/scim_plugin_local.wasm")
+}
+
 /// A Spin component, as it ships.
 pub fn component(name: &str) -> PathBuf {
     root().join("target/guests/wasm32-wasip2/guest").join(format!("{name}.wasm"))

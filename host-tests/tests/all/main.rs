@@ -3,6 +3,7 @@
 mod auth;
 mod boundary;
 mod clients;
+mod configuration;
 mod corpus;
 mod durability;
 mod hostile;
@@ -11,6 +12,7 @@ mod observe;
 mod scene;
 mod shared;
 mod sizes;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         durability::trials(),
         kills::trials(),
         hostile::trials(),
+        configuration::trials(),
+        tls::trials(),
         observe::trials(),
         clients::trials(),
         boundary::trials(),
