@@ -8,8 +8,9 @@
 //! | `GET /edge/v1/heads/{directory}` | 200, a frame of the head and of pages newer than the edge's version; `ETag: "version"` |
 //! | the same with `If-None-Match: "version"` | 304 when the edge's head is current |
 //! | `POST /edge/v1/pages/{directory}`, body: page ids of 18 bytes each | 200, a frame with each page, or that it is missing |
+//! | `POST /edge/v1/refusals/{directory}`, body: log entries as JSON | 204; see [`encode_refusals`] |
 //!
-//! A directory that does not exist is 404; without the edge's credential everything is 401.
+//! A directory that does not exist is 404, as a SCIM error; without the edge's credential everything is 401.
 //!
 //! ```text
 //! frame   bytes "se", byte 1 (format version), items to the end
@@ -17,11 +18,17 @@
 //! kind    1 head, 2 page, 3 id of a page the origin does not have; a reader skips kinds it does not know
 //! ```
 
+mod client;
+mod refusals;
+
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+pub use client::{CLIENT_HEADER, introduce, recognise};
+pub use refusals::{MAX_REFUSALS, encode_refusals};
+
 use crate::env::Env;
-use crate::error::{Kind, ScimError};
+use crate::error::{ERROR_SCHEMA, Kind, ScimError};
 use crate::http::{Request, Response};
 use crate::store::{self, DirectoryId, Fault, Head, Need, Outcome, PageId, View};
 
@@ -117,8 +124,9 @@ pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
     let response = match (kind, request.method.as_str()) {
         ("heads", "GET") => head(request, &directory, view)?,
         ("pages", "POST") => pages(request, &directory, view)?,
+        ("refusals", "POST") => return refusals::handle(request, &directory, view, env),
         ("heads", _) => not_allowed("GET"),
-        ("pages", _) => not_allowed("POST"),
+        ("pages" | "refusals", _) => not_allowed("POST"),
         _ => return Err(not_found().into()),
     };
     Ok(Outcome { response, ..Outcome::default() })
@@ -198,6 +206,12 @@ fn pages(request: &Request, directory: &DirectoryId, view: &View<'_>) -> Result<
 
 fn frame(items: &[Item<'_>]) -> Response {
     Response { status: 200, body: encode(items), ..Response::default() }.with("content-type", MEDIA_TYPE)
+}
+
+/// Whether the body of a 404 is the origin's: something between here and there may answer 404 as well.
+pub fn says_absent(body: &[u8]) -> bool {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    body.get("schemas").and_then(|schemas| schemas.get(0)).is_some_and(|schema| schema == ERROR_SCHEMA)
 }
 
 /// The entity tag of a version.

@@ -113,15 +113,17 @@ impl Window {
         if self.minute != minute {
             *self = Self { minute, ..Self::default() };
         }
-        let stranger = entries.first().is_some_and(|entry| entry.status == 401);
-        let (taken, most) =
-            if stranger { (&mut self.strangers, STRANGERS) } else { (&mut self.known, PER_MINUTE - STRANGERS) };
-        let room = most.saturating_sub(*taken);
-        entries.truncate(usize::try_from(room).unwrap_or_default());
-        *taken += entries.len() as u64;
-        if let Some(last) = entries.last_mut() {
-            last.limited = *taken >= most;
-        }
+        entries.retain_mut(|entry| {
+            let (taken, most) = if entry.status == 401 {
+                (&mut self.strangers, STRANGERS)
+            } else {
+                (&mut self.known, PER_MINUTE - STRANGERS)
+            };
+            let admitted = *taken < most;
+            *taken += u64::from(admitted);
+            entry.limited |= *taken >= most;
+            admitted
+        });
     }
 }
 

@@ -111,7 +111,8 @@ fn paused() -> ScimError {
     ScimError::new(Wrong::Forbidden, "this connection is paused: provisioning is switched off, nothing was changed")
 }
 
-fn access(request: &Request, endpoint: &Endpoint) -> Access {
+/// What a request is about to do if it is admitted.
+pub fn access(request: &Request, endpoint: &Endpoint) -> Access {
     match (request.method.as_str(), endpoint) {
         ("GET" | "HEAD" | "OPTIONS", _) | ("POST", Endpoint::Search(_)) => Access::Read,
         _ => Access::Write,

@@ -32,7 +32,7 @@ use crate::connections::record::Record;
 use crate::env::Env;
 use crate::error::{Kind, ScimError};
 use crate::http::{Request, Response};
-use crate::log::{self, Scribe, operation};
+use crate::log::{self, Entry, Scribe, operation};
 use crate::schema::Registry;
 use crate::store::{Aside, DirectoryId, Fault, Outcome, Txn, View};
 
@@ -85,6 +85,11 @@ pub fn browse(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Respo
     answer.ok_or_else(|| ScimError::new(Kind::Forbidden, "only reads are possible here").into())
 }
 
+/// Whether a request may commit, by its method and path alone.
+pub fn may_write(request: &Request) -> bool {
+    Route::parse(request.path()).is_some_and(|route| access::access(request, &route.endpoint) == Access::Write)
+}
+
 /// A refusal, and the work of noting it in the connection's log.
 fn refused(request: &Request, response: Response, view: &View<'_>, env: &Env<'_>) -> Outcome {
     let aside = note(request, &response, view, env).unwrap_or_default();
@@ -93,14 +98,19 @@ fn refused(request: &Request, response: Response, view: &View<'_>, env: &Env<'_>
 
 /// `None` when there is no live connection to note it for.
 fn note(request: &Request, response: &Response, view: &View<'_>, env: &Env<'_>) -> Option<Aside> {
-    let Route { connection, endpoint, .. } = Route::parse(request.path())?;
-    let record = Record::from_bytes(Txn::open(view, &connection).ok()??.record())?;
-    if !record.is_live() {
-        return None;
-    }
-    let custom = read::custom(&record).ok().flatten();
+    let connection = connection_of(&request.target)?;
+    let record = Record::from_bytes(Txn::open(view, &connection).ok()??.record()).filter(Record::is_live)?;
+    let entry = refusal(request, response, Some(&record), env)?;
+    Some(log::aside(view, &connection, vec![entry], env))
+}
+
+/// What the log says of a refused request; names that only the connection's own schemas know are shown if its record is
+/// at hand. `None` for a path that is not SCIM.
+pub fn refusal(request: &Request, response: &Response, record: Option<&Record>, env: &Env<'_>) -> Option<Entry> {
+    let Route { endpoint, .. } = Route::parse(request.path())?;
+    let custom = record.and_then(|record| read::custom(record).ok().flatten());
     let mut scribe = Scribe::new(request, custom.as_ref().unwrap_or_else(|| Registry::shared()), env);
     let id = if let Endpoint::Resource(_, id) = &endpoint { id } else { "" };
     scribe.refused(operation(&request.method, &endpoint), id, response, None);
-    Some(log::aside(view, &connection, scribe.entries(), env))
+    scribe.entries().pop()
 }

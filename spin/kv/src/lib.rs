@@ -10,6 +10,7 @@ pub mod settings;
 
 use std::sync::{Arc, LazyLock};
 
+use scim_engine::edge;
 use scim_engine::env::{Config, Timestamp, UserJwt};
 use scim_engine::http::Response;
 use scim_engine::store::{Handler, PageCache, Session, Turn};
@@ -49,12 +50,14 @@ pub async fn serve_users(
         Some(users) => Arc::new(Config { user_jwt: Some(users), ..(*config).clone() }),
         None => config,
     };
-    let request = match message::read(request, config.limits.body).await {
+    let now = now();
+    let mut request = match message::read(request, config.limits.body).await {
         Ok(request) => request,
         Err(refusal) => return message::send(refusal.response(), false),
     };
+    edge::recognise(&mut request, now, &config);
     let bodiless = request.method == "HEAD";
-    let session = Session::new(handler, request, seed(), now(), config);
+    let session = Session::new(handler, request, seed(), now, config);
     message::send(drive(session, &bucket).await, bodiless)
 }
 
