@@ -48,8 +48,10 @@ pub struct Origin {
 pub struct Slots {
     /// Directories kept at once, by every worker together.
     pub heads: u32,
-    /// Pages kept at once, by every worker together; a page is 16 KiB unless the origin says otherwise.
+    /// Pages kept at once, by every worker together.
     pub pages: u32,
+    /// Bytes of the largest page that all workers keep together; a larger one, of one large resource, each keeps alone.
+    pub page_bytes: usize,
     /// Bytes of decoded pages each worker keeps besides; one fetch has to fit.
     pub worker_bytes: usize,
 }
@@ -63,6 +65,17 @@ pub struct Bounds {
     pub lookups: u32,
     /// Refused tokens that may be checked again with the origin per second, per worker.
     pub rechecks: u32,
+    /// Requests of one connection.
+    pub rate: Rate,
+}
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Times a second in the long run; 0 for no limit.
+    pub per_second: u32,
+    /// Times at once after a pause.
+    pub burst: u32,
 }
 
 impl fmt::Debug for Origin {
@@ -137,6 +150,7 @@ impl Slots {
         let slots = Self {
             heads: fields.number("heads", 1..=1 << 20, 1024)?,
             pages: fields.number("pages", 1..=1 << 24, 4096)?,
+            page_bytes: fields.number("page_bytes", 1 << 10..=16 << 20, 32 << 10)?,
             worker_bytes: fields.number("worker_bytes", 4 << 20..=512 << 20, 32 << 20)?,
         };
         fields.end().map(|()| slots)
@@ -149,6 +163,10 @@ fn limits(mut fields: Fields) -> Result<(Bounds, Limits), Refused> {
         in_flight: fields.number("in_flight", 1..=1024, 256)?,
         lookups: fields.number("lookups_per_second", 1..=1_000_000, 200)?,
         rechecks: fields.number("rechecks_per_second", 1..=1_000_000, 20)?,
+        rate: Rate {
+            per_second: fields.number("requests_per_second", 0..=1_000_000, 1000)?,
+            burst: fields.number("burst", 1..=1_000_000, 5000)?,
+        },
     };
     let default = Limits::default();
     let limits = Limits {
@@ -239,6 +257,7 @@ mod tests {
             (with(r#","slots":{"pages":0}"#), "slots.pages"),
             (with(r#","slots":{"pages":"hunter2"}"#), "slots.pages"),
             (with(r#","slots":["hunter2"]"#), "slots"),
+            (with(r#","limits":{"burst":0}"#), "limits.burst"),
             (with(r#","grace_ms":1"#), "grace_ms"),
             (with(r#","grace_ms":null"#), "grace_ms"),
             (with(r#","limits":{"page":0}"#), "limits.page"),

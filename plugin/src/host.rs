@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MapType, MetricType};
+use scim_engine::edge::CLIENT_HEADER;
 use scim_engine::http::Response;
 
 use crate::decision::{GROUPS_HEADER, Ruling, USER_HEADER};
@@ -98,14 +99,27 @@ pub fn answer(response: &Response) {
     }
 }
 
-/// Carries out a verdict on another stream than the one whose callback runs. A stream that has ended is left alone.
-pub fn carry_out(context: Context, verdict: &Verdict) {
+/// Tells the origin where the client is, in the place of whatever the client itself says of that.
+pub fn introduce(client: Option<&str>) {
+    let removed = hostcalls::remove_map_value(MapType::HttpRequestHeaders, CLIENT_HEADER);
+    let added = client.map(|client| hostcalls::add_map_value(MapType::HttpRequestHeaders, CLIENT_HEADER, client));
+    if removed.and(added.unwrap_or(Ok(()))).is_err() {
+        log::warn!("the client could not be introduced to the origin");
+    }
+}
+
+/// Carries out a verdict on another stream than the one whose callback runs; `client` is what the origin is told of the
+/// client. A stream that has ended is left alone.
+pub fn carry_out(context: Context, verdict: &Verdict, client: Option<&str>) {
     if hostcalls::set_effective_context(context).is_err() {
         return;
     }
     match verdict {
         Verdict::Answer(response) => answer(response),
-        Verdict::Forward | Verdict::Pass => resume(),
+        Verdict::Forward | Verdict::Pass => {
+            introduce(client);
+            resume();
+        }
         Verdict::Rule(ruling) => {
             if rule(ruling) {
                 resume();

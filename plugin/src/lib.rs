@@ -12,6 +12,8 @@
 //! | [`replica`] | what this Envoy knows of directories |
 //! | [`origin`] | calls for heads and pages, coalesced |
 //! | [`shared`] | heads and pages in a fixed number of slots that all workers share |
+//! | [`rates`] | how many requests a connection may make |
+//! | [`refusals`] | what was refused, until the origin knows |
 //! | [`bucket`] | a token bucket |
 //! | [`metrics`] | what is measured, and its labels |
 //! | [`exchange`] | one request and its answer, as operators see them |
@@ -27,6 +29,8 @@ mod gate;
 pub mod host;
 pub mod metrics;
 pub mod origin;
+pub mod rates;
+pub mod refusals;
 pub mod replica;
 pub mod request;
 pub mod root;

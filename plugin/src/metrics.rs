@@ -28,7 +28,7 @@ pub enum Metric {
     },
     /// Calls to the origin that ended.
     Calls {
-        /// `heads` or `pages`.
+        /// `heads`, `pages` or `refusals`.
         call: &'static str,
         /// What came of it: [`outcome`], or `unanswered`.
         result: &'static str,

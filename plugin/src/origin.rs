@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use scim_engine::edge;
+use scim_engine::log::Entry;
 use scim_engine::store::{DirectoryId, Head, PageId};
 
 use crate::config::Origin;
@@ -23,6 +24,8 @@ pub enum Ask {
     Head(DirectoryId, Option<Arc<Head>>),
     /// Pages of a directory.
     Pages(DirectoryId, Vec<PageId>),
+    /// To note what was refused.
+    Note(DirectoryId, Vec<Entry>),
 }
 
 /// What came of it.
@@ -84,12 +87,12 @@ impl Calls {
     }
 
     /// Waits for a check of that head that began after `after`; `false` if there is none.
-    pub fn join_head(&mut self, directory: &DirectoryId, after: u64, waiter: Context) -> bool {
+    pub fn join_head(&mut self, directory: &DirectoryId, after: u64, waiter: Option<Context>) -> bool {
         let found = self
             .open
             .values_mut()
             .find(|open| open.started > after && matches!(&open.ask, Ask::Head(id, _) if id == directory));
-        found.map(|open| open.waiters.push(waiter)).is_some()
+        found.map(|open| open.waiters.extend(waiter)).is_some()
     }
 
     /// Waits for those of the pages that are under way already; leaves the others in `ids`. Answers how many calls
@@ -158,6 +161,7 @@ fn headers(open: &Open, origin: &Origin) -> Vec<(&'static str, String)> {
     let (method, kind, directory) = match &open.ask {
         Ask::Head(directory, _) => ("GET", "heads", directory),
         Ask::Pages(directory, _) => ("POST", "pages", directory),
+        Ask::Note(directory, _) => ("POST", "refusals", directory),
     };
     let mut headers = vec![
         (":method", method.to_owned()),
@@ -172,6 +176,7 @@ fn headers(open: &Open, origin: &Origin) -> Vec<(&'static str, String)> {
         Ask::Head(_, Some(head)) => headers.push(("if-none-match", edge::etag(head.version()))),
         Ask::Head(_, None) => {}
         Ask::Pages(..) => headers.push(("content-type", edge::MEDIA_TYPE.to_owned())),
+        Ask::Note(..) => headers.push(("content-type", "application/json".to_owned())),
     }
     headers
 }
@@ -180,5 +185,6 @@ fn body(ask: &Ask) -> Vec<u8> {
     match ask {
         Ask::Head(..) => Vec::new(),
         Ask::Pages(_, ids) => edge::encode_ids(ids),
+        Ask::Note(_, entries) => edge::encode_refusals(entries),
     }
 }

@@ -48,6 +48,7 @@ pub struct Replica<S> {
     /// Pages.
     pub pages: Pages<S>,
     absent: HashMap<DirectoryId, u64>,
+    failing: bool,
     down_until: u64,
 }
 
@@ -56,8 +57,9 @@ impl<S: Shared> Replica<S> {
     pub fn new(shared: Rc<S>, slots: Slots) -> Self {
         Self {
             heads: Heads::new(Rc::clone(&shared), slots.heads),
-            pages: Pages::new(shared, slots.pages, slots.worker_bytes),
+            pages: Pages::new(shared, slots),
             absent: HashMap::new(),
+            failing: false,
             down_until: 0,
         }
     }
@@ -65,6 +67,19 @@ impl<S: Shared> Replica<S> {
     /// Whether a call failed so recently that another one is not worth waiting for.
     pub fn is_down(&self, now: u64) -> bool {
         now < self.down_until
+    }
+
+    /// Whether the last call failed: nobody who can be answered without it should wait for the next one.
+    pub fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    /// A call ended, well or not.
+    fn heard(&mut self, well: bool, now: u64) {
+        self.failing = !well;
+        if !well {
+            self.down_until = now + DOWN;
+        }
     }
 
     /// Whether the origin said within `max_staleness` that there is no such directory.
@@ -84,7 +99,7 @@ impl<S: Shared> Replica<S> {
         let check = match (reply, known) {
             (Reply::Answer { status: 200, body }, _) => self.head_in(body).map_or(Check::Failed, Check::Found),
             (Reply::Answer { status: 304, .. }, Some(known)) => Check::Found(known),
-            (Reply::Answer { status: 404, .. }, _) => Check::Absent,
+            (Reply::Answer { status: 404, body }, _) if edge::says_absent(body) => Check::Absent,
             (Reply::Answer { status: 401 | 403, .. }, _) => {
                 log::error!("the origin refuses this edge's credential");
                 Check::Failed
@@ -94,8 +109,9 @@ impl<S: Shared> Replica<S> {
         match &check {
             Check::Found(head) => self.heads.confirm(directory, head, started),
             Check::Absent => self.remember_absent(directory, now),
-            Check::Failed => self.down_until = now + DOWN,
+            Check::Failed => {}
         }
+        self.heard(!matches!(check, Check::Failed), now);
         check
     }
 
@@ -120,9 +136,10 @@ impl<S: Shared> Replica<S> {
         };
         let Some(items) = items else {
             log::warn!("{} pages of a directory could not be fetched", ids.len());
-            self.down_until = now + DOWN;
+            self.heard(false, now);
             return Fetch::Failed;
         };
+        self.heard(true, now);
         let mut fetch = Fetch::Whole;
         for item in items {
             match item {

@@ -1,19 +1,20 @@
 //! One stream: Envoy's callbacks turned into the worker's questions.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 use scim_engine::error::SCIM_JSON;
-use scim_engine::http::Request;
+use scim_engine::http::{Request, Response};
 use scim_engine::scim::Route;
 
 use crate::exchange::Exchange;
 use crate::host;
 use crate::origin;
 use crate::root::SharedWorker;
-use crate::worker::{self, VERSION_HEADER, Verdict};
+use crate::worker::{self, Answered, VERSION_HEADER, Verdict};
 
 /// Bytes of an error's body that are looked at.
 const ERROR_BYTES: usize = 1024;
@@ -27,7 +28,7 @@ pub struct RequestContext {
     exchange: Option<Exchange>,
     /// Bytes of the request body so far.
     received: usize,
-    /// What replaces the body of a failure that is not SCIM.
+    /// What is still to be sent in the place of an answer that goes by; empty once it is.
     replacement: Option<Vec<u8>>,
 }
 
@@ -37,11 +38,10 @@ impl RequestContext {
         Self { context, worker, wake, exchange: None, received: 0, replacement: None }
     }
 
-    /// Gives a failure, such as Envoy's own answer when the origin refuses the connection, the form of SCIM.
-    fn replace_answer(&mut self) {
-        let response = worker::no_origin();
+    /// Puts another answer in the place of the one that goes by.
+    fn replace_answer(&mut self, response: Response) {
         let set = |name: &str, value: Option<&str>| hostcalls::set_map_value(MapType::HttpResponseHeaders, name, value);
-        let mut done = set(":status", Some("503")).and(set("content-length", None));
+        let mut done = set(":status", Some(&response.status.to_string())).and(set("content-length", None));
         for (name, value) in &response.headers {
             done = done.and(set(name, Some(value)));
         }
@@ -70,7 +70,10 @@ impl HttpContext for RequestContext {
             host::answer(&worker::no_origin());
             return Action::Pause;
         };
-        let Some(route) = route() else { return Action::Continue };
+        let Some(route) = route() else {
+            host::introduce(None);
+            return Action::Continue;
+        };
         let (request, now) = (request(), host::now());
         self.exchange = Some(Exchange::begin(route, &request.method, now));
         let verdict = worker.borrow_mut().arrive(self.context, request, host::entropy(), now);
@@ -79,7 +82,10 @@ impl HttpContext for RequestContext {
             host::wake(self.wake);
         }
         match verdict {
-            Verdict::Pass | Verdict::Forward | Verdict::Rule(_) => Action::Continue,
+            Verdict::Pass | Verdict::Forward | Verdict::Rule(_) => {
+                host::introduce(worker.borrow().introduction(self.context, now).as_deref());
+                Action::Continue
+            }
             Verdict::Hold => Action::Pause,
             Verdict::Answer(response) => {
                 host::answer(&response);
@@ -90,12 +96,12 @@ impl HttpContext for RequestContext {
 
     fn on_http_request_body(&mut self, size: usize, _: bool) -> Action {
         let Some(worker) = self.worker.as_ref().filter(|_| self.exchange.is_some()) else { return Action::Continue };
-        let (held, limit) = (worker.borrow().is_held(self.context), worker.borrow().body_limit());
+        let held = worker.borrow().is_held(self.context);
         // While a request is held Envoy collects its body, and tells the size of all of it.
         self.received = if held { size } else { self.received.saturating_add(size) };
-        if self.received > limit {
-            worker.borrow_mut().gone(self.context, host::now());
-            host::answer(&worker::too_large().response());
+        let refusal = worker.borrow_mut().received(self.context, self.received, host::now());
+        if let Some(refusal) = refusal {
+            host::answer(&refusal);
             return Action::Pause;
         }
         if held { Action::Pause } else { Action::Continue }
@@ -105,14 +111,15 @@ impl HttpContext for RequestContext {
         let Some(worker) = self.worker.as_ref().filter(|_| self.exchange.is_some()) else { return Action::Continue };
         let is_forwarded = worker.borrow().is_forwarded(self.context);
         if is_forwarded {
-            let version = header(VERSION_HEADER);
-            if version.is_some() && hostcalls::remove_map_value(MapType::HttpResponseHeaders, VERSION_HEADER).is_err() {
+            let answered = answered();
+            if answered.version.is_some()
+                && hostcalls::remove_map_value(MapType::HttpResponseHeaders, VERSION_HEADER).is_err()
+            {
                 log::warn!("a header could not be removed");
             }
-            let version = version.and_then(|version| std::str::from_utf8(&version).ok()?.parse().ok());
-            worker.borrow_mut().answered(self.context, version, host::now());
-            if is_foreign_failure() {
-                self.replace_answer();
+            let replacement = worker.borrow_mut().answered(self.context, answered, host::now());
+            if let Some(response) = replacement {
+                self.replace_answer(response);
             }
         }
         let by_origin = is_forwarded && self.replacement.is_none();
@@ -122,11 +129,9 @@ impl HttpContext for RequestContext {
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if !end_of_stream && self.replacement.is_some() {
-            return Action::Pause;
-        }
-        if let Some(body) = self.replacement.take() {
+    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
+        if let Some(body) = &mut self.replacement {
+            let body = std::mem::take(body);
             self.set_http_response_body(0, size, &body);
         } else if let Some(exchange) = self.exchange.as_ref().filter(|exchange| exchange.is_refused()) {
             let body = hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size.min(ERROR_BYTES)).ok().flatten();
@@ -172,10 +177,15 @@ fn header(name: &str) -> Option<Vec<u8>> {
 }
 
 fn status() -> u16 {
-    header(":status").and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok()).unwrap_or(0)
+    number(":status").unwrap_or(0)
 }
 
-/// Whether this failure does not have the form of SCIM: Envoy made it, or something between here and the origin.
-fn is_foreign_failure() -> bool {
-    status() >= 500 && !header("content-type").is_some_and(|kind| kind.starts_with(SCIM_JSON.as_bytes()))
+fn number<N: FromStr>(name: &str) -> Option<N> {
+    std::str::from_utf8(&header(name)?).ok()?.parse().ok()
+}
+
+/// The head of the answer that goes by.
+fn answered() -> Answered {
+    let is_scim = header("content-type").is_some_and(|kind| kind.starts_with(SCIM_JSON.as_bytes()));
+    Answered { status: status(), version: number(VERSION_HEADER), is_scim }
 }

@@ -15,6 +15,9 @@ use crate::origin::{self, Call, Reply};
 use crate::request::RequestContext;
 use crate::worker::{Verdict, Worker};
 
+/// How often the origin is told what was refused.
+const REPORTS: Duration = Duration::from_secs(1);
+
 /// A worker as its root and its requests share it.
 pub type SharedWorker = Rc<RefCell<Worker<SharedData>>>;
 
@@ -40,6 +43,7 @@ impl Root {
             Some(worker) => worker.borrow_mut().configure(config, Rc::new(SharedData)),
             None => self.worker = Some(Rc::new(RefCell::new(Worker::new(config, Rc::new(SharedData))))),
         }
+        self.set_tick_period(REPORTS);
         if self.wake.is_none() {
             let name: String = host::entropy().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
             self.wake = hostcalls::register_shared_queue(&format!("wake-{name}")).ok();
@@ -66,7 +70,8 @@ impl Root {
     fn carry_out(&self, worker: &SharedWorker, verdicts: &[(origin::Context, Verdict)]) {
         host::measure_all(worker.borrow_mut().measured());
         for (context, verdict) in verdicts {
-            host::carry_out(*context, verdict);
+            let client = worker.borrow().introduction(*context, host::now());
+            host::carry_out(*context, verdict, client.as_deref());
         }
         if hostcalls::set_effective_context(self.context).is_err() {
             log::warn!("the root is not there any more");
@@ -123,6 +128,13 @@ impl RootContext for Root {
                 log::error!("configuration refused: {refused}");
                 false
             }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(worker) = &self.worker {
+            worker.borrow_mut().report(host::now());
+            self.launch();
         }
     }
 

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use scim_engine::store::{DirectoryId, Head, Page, PageCache, PageId, PageSource};
 
+use crate::config::Slots;
+
 /// The map every worker shares: linearizable per key.
 pub trait Shared {
     /// A value and its generation; the generation is never 0.
@@ -188,22 +190,26 @@ impl Slot {
 pub struct Pages<S> {
     shared: Rc<S>,
     slots: u32,
+    largest: usize,
     decoded: PageCache,
 }
 
 impl<S: Shared> Pages<S> {
-    /// Pages in that many slots, and at most so many bytes of them decoded.
-    pub fn new(shared: Rc<S>, slots: u32, worker_bytes: usize) -> Self {
-        Self { shared, slots, decoded: PageCache::new(worker_bytes) }
+    /// No pages yet.
+    pub fn new(shared: Rc<S>, slots: Slots) -> Self {
+        let Slots { pages, page_bytes, worker_bytes, .. } = slots;
+        Self { shared, slots: pages, largest: page_bytes, decoded: PageCache::new(worker_bytes) }
     }
 
     /// Keeps a page the origin sent; answers whether it is one.
     pub fn keep(&self, bytes: &[u8]) -> bool {
         let Ok(page) = Page::decode(bytes.into()) else { return false };
-        let key = self.key(page.id());
-        let generation = self.shared.get(&key).map(|(_, generation)| generation);
-        // A lost race means that another worker put a page there: any page is a good one.
-        self.shared.set(&key, bytes, generation);
+        if bytes.len() <= self.largest {
+            let key = self.key(page.id());
+            let generation = self.shared.get(&key).map(|(_, generation)| generation);
+            // A lost race means that another worker put a page there: any page is a good one.
+            self.shared.set(&key, bytes, generation);
+        }
         self.decoded.insert(Arc::new(page));
         true
     }

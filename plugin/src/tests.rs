@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use scim_engine::env::{Config as Engine, Credential, Env, Limits, Timestamp};
+use scim_engine::error::SCIM_JSON;
 use scim_engine::http::{Request, Response};
 use scim_engine::store::memory::{MemoryStore, run};
 use scim_engine::store::{Fault, Outcome, PageCache, Session, View};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::origin::{Call, Context, Reply};
 use crate::shared::Shared;
-use crate::worker::{VERSION_HEADER, Verdict, Worker};
+use crate::worker::{Answered, VERSION_HEADER, Verdict, Worker};
 
 const SECOND: u64 = 1_000_000;
 /// When every test begins, in microseconds.
@@ -25,8 +26,8 @@ const START: u64 = 1_800_000_000 * SECOND;
 
 /// Shared data as Envoy keeps it: generations count up and never are 0.
 #[derive(Default)]
-struct Memory {
-    values: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+pub struct Memory {
+    pub values: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     generation: Cell<u32>,
 }
 
@@ -82,7 +83,8 @@ impl Origin {
         }
     }
 
-    fn answer(&self, request: Request, now: u64) -> Response {
+    fn answer(&self, mut request: Request, now: u64) -> Response {
+        edge::recognise(&mut request, Timestamp(now / 1000), &self.config);
         self.requests.set(self.requests.get() + 1);
         let mut seed = [7; 32];
         seed[..8].copy_from_slice(&self.requests.get().to_le_bytes());
@@ -205,7 +207,9 @@ impl Place {
         let mut replies = Vec::new();
         while let Some(call) = self.workers[worker].borrow_mut().next_call() {
             self.pass(1);
-            self.calls.borrow_mut().push(if call.body.is_empty() { "head" } else { "pages" });
+            let path = call.headers.iter().find(|(name, _)| *name == ":path").map(|(_, path)| path.as_str());
+            let kind = ["heads", "pages", "refusals"].into_iter().find(|kind| path.unwrap_or_default().contains(kind));
+            self.calls.borrow_mut().push(kind.unwrap_or("?"));
             replies.push((call.flight, self.origin.reply(&call, self.now.get())));
         }
         replies
@@ -219,13 +223,20 @@ impl Place {
     }
 
     /// The origin's answer to a forwarded request, as it goes back through the worker.
-    fn forwarded(&self, worker: usize, context: Context, request: Request) -> Response {
+    fn forwarded(&self, worker: usize, context: Context, mut request: Request) -> Response {
         self.calls.borrow_mut().push("forward");
+        let client = self.workers[worker].borrow().introduction(context, self.now.get()).unwrap();
+        request.headers.push((edge::CLIENT_HEADER.to_owned(), client.into_bytes()));
+        request.source = Some("10.0.0.5".parse().unwrap());
         let response = self.origin.answer(request, self.now.get());
-        let version = response.header(VERSION_HEADER).and_then(|version| version.parse().ok());
+        let answered = Answered {
+            status: response.status,
+            version: response.header(VERSION_HEADER).and_then(|version| version.parse().ok()),
+            is_scim: response.header("content-type") == Some(SCIM_JSON),
+        };
         self.pass(1);
-        self.workers[worker].borrow_mut().answered(context, version, self.now.get());
-        response
+        let replaced = self.workers[worker].borrow_mut().answered(context, answered, self.now.get());
+        replaced.unwrap_or(response)
     }
 
     /// One whole exchange.
@@ -283,7 +294,7 @@ fn a_fresh_head_is_asked_for_once_by_all_workers_together() {
     let place = Place::new(json!({}));
     let connection = place.connection("c");
     assert_eq!(total(&place.get(0, &connection, "/Users")), 0);
-    assert_eq!(place.asked(), ["head"]);
+    assert_eq!(place.asked(), ["heads"]);
     for worker in [0, 1, 1, 0] {
         assert_eq!(total(&place.get(worker, &connection, "/Users")), 0);
     }
@@ -291,7 +302,7 @@ fn a_fresh_head_is_asked_for_once_by_all_workers_together() {
     place.pass(SECOND + 1);
     assert_eq!(total(&place.get(1, &connection, "/Users")), 0);
     assert_eq!(total(&place.get(0, &connection, "/Users")), 0);
-    assert_eq!(place.asked(), ["head"]);
+    assert_eq!(place.asked(), ["heads"]);
 }
 
 #[test]
@@ -343,7 +354,7 @@ fn requests_that_wait_for_the_same_head_share_one_call_and_one_that_leaves_takes
     let arrived: Vec<_> = (0..3).map(|_| place.arrive(0, request.clone())).collect();
     assert!(arrived.iter().all(|(_, verdict)| *verdict == Verdict::Hold));
     let replies = place.send(0);
-    assert_eq!(place.asked(), ["head"]);
+    assert_eq!(place.asked(), ["heads"]);
     place.workers[0].borrow_mut().gone(arrived[0].0, place.now.get());
     let verdicts = place.deliver(0, replies);
     let answered: Vec<_> = verdicts.iter().map(|(context, _)| *context).collect();
@@ -368,6 +379,27 @@ fn a_new_token_works_at_once_and_a_revoked_one_ends_within_the_staleness() {
 }
 
 #[test]
+fn a_token_of_one_network_reads_and_writes_from_there_and_from_nowhere_else() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    let limits = json!({ "name": "office", "cidrs": ["203.0.113.0/24"] });
+    let made = place.manage("POST", &format!("{SCIM2}/{}/tokens", connection.id), &limits);
+    let office = Connection { id: connection.id, token: text(&made, "token") };
+    let body = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ann" });
+    for (source, write, read) in [
+        (Some("203.0.113.7"), 201, 200),
+        (Some("203.0.114.7"), 401, 401),
+        (Some("10.0.0.5"), 401, 401),
+        (None, 401, 401),
+    ] {
+        let source = source.map(|source| source.parse().unwrap());
+        let from = |request: Request| place.ask(0, &Request { source, ..request }).status;
+        assert_eq!(from(office.request("POST", "/Users", &body)), write, "{source:?}");
+        assert_eq!(from(office.request("GET", "/Users", &Value::Null)), read, "{source:?}");
+    }
+}
+
+#[test]
 fn guessing_reaches_the_origin_at_a_bounded_rate_and_writes_nothing() {
     let limits = json!({ "rechecks_per_second": 3, "lookups_per_second": 5 });
     let place = Place::new(json!({ "max_staleness_ms": 60_000, "limits": limits }));
@@ -381,7 +413,7 @@ fn guessing_reaches_the_origin_at_a_bounded_rate_and_writes_nothing() {
         let guess = Connection { id: connection.id.clone(), token: format!("guess-{guess}") };
         assert_eq!(place.get(0, &guess, "/Users").status, 401);
     }
-    assert_eq!(place.asked(), ["head"; 3]);
+    assert_eq!(place.asked(), ["heads"; 3]);
     let statuses: Vec<_> = (0..20)
         .map(|guess| {
             let unknown = Connection { id: format!("unknown-{guess}"), token: connection.token.clone() };
@@ -389,7 +421,7 @@ fn guessing_reaches_the_origin_at_a_bounded_rate_and_writes_nothing() {
         })
         .collect();
     assert_eq!(statuses, [[401; 5].as_slice(), &[503; 15]].concat());
-    assert_eq!(place.asked(), ["head"; 5]);
+    assert_eq!(place.asked(), ["heads"; 5]);
     assert_eq!(keys(), before);
 }
 
@@ -515,6 +547,163 @@ fn a_failing_origin_is_asked_about_once_a_second() {
 }
 
 #[test]
+fn nobody_waits_for_an_origin_that_failed_while_there_is_something_to_serve() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    place.get(0, &connection, "/Users");
+    place.origin.up.set(false);
+    place.pass(2 * SECOND);
+    place.get(0, &connection, "/Users");
+    place.pass(2 * SECOND);
+    place.asked();
+    let request = connection.request("GET", "/Users", &Value::Null);
+    for _ in 0..3 {
+        let (_, verdict) = place.arrive(0, request.clone());
+        assert!(matches!(verdict, Verdict::Answer(answer) if answer.status == 200 && answer.header("age").is_some()));
+    }
+    let (_, verdict) = place.arrive(0, connection.request("DELETE", "/Users/x", &Value::Null));
+    assert!(matches!(verdict, Verdict::Answer(answer) if answer.status == 503));
+    place.origin.up.set(true);
+    let replies = place.send(0);
+    assert_eq!(place.asked(), ["heads"]);
+    place.deliver(0, replies);
+    assert_eq!(place.get(0, &connection, "/Users").header("age"), None);
+}
+
+#[test]
+fn a_404_that_is_not_the_origins_is_a_failure_like_any_other() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    place.get(0, &connection, "/Users");
+    for body in ["", "<html>", "{}", r#"{"schemas":["urn:example"]}"#] {
+        place.pass(3 * SECOND);
+        let (_, verdict) = place.arrive(0, connection.request("GET", "/Users", &Value::Null));
+        let reply = Reply::Answer { status: 404, body: body.into() };
+        let replies: Vec<_> = place.send(0).into_iter().map(|(flight, _)| (flight, reply.clone())).collect();
+        assert!(!replies.is_empty());
+        let answers = place.deliver(0, replies);
+        let stale = |answer: &Response| answer.status == 200 && answer.header("age").is_some();
+        assert!(answers.iter().all(|(_, verdict)| matches!(verdict, Verdict::Answer(answer) if stale(answer))));
+        assert_eq!(answers.is_empty(), !matches!(verdict, Verdict::Hold), "{body}");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_the_origins_is_none() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    for (status, version, is_scim, replaced) in [
+        (200, Some(7), true, false),
+        (204, Some(7), false, false),
+        (200, None, true, true),
+        (204, None, false, true),
+        (200, Some(7), false, true),
+        (404, None, true, false),
+        (404, None, false, true),
+        (401, None, false, true),
+        (302, None, false, true),
+        (500, None, true, false),
+        (502, None, false, true),
+        (504, None, false, true),
+        (429, None, false, false),
+        (413, None, false, false),
+    ] {
+        let (context, verdict) = place.arrive(0, connection.request("PATCH", "/Users/x", &Value::Null));
+        if verdict == Verdict::Hold {
+            place.deliver(0, place.send(0));
+        }
+        let answered = Answered { status, version, is_scim };
+        let answer = place.workers[0].borrow_mut().answered(context, answered, place.now.get());
+        assert_eq!(answer.map(|answer| answer.status), replaced.then_some(503), "{answered:?}");
+    }
+}
+
+#[test]
+fn a_connection_over_its_rate_is_429_on_every_worker_and_nobody_else_is() {
+    let limits = json!({ "requests_per_second": 2, "burst": 4 });
+    let place = Place::new(json!({ "max_staleness_ms": 60_000, "limits": limits }));
+    let (connection, other) = (place.connection("c"), place.connection("other"));
+    let stranger = Connection { id: connection.id.clone(), token: "guess".into() };
+    for _ in 0..20 {
+        assert_eq!(place.get(0, &stranger, "/Users").status, 401);
+    }
+    place.create(0, &connection, "ann");
+    for worker in [1, 0, 1] {
+        assert_eq!(place.get(worker, &connection, "/Users").status, 200);
+    }
+    place.asked();
+    for worker in [0, 1] {
+        let refused = place.get(worker, &connection, "/Users");
+        assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+        let write = place.ask(worker, &connection.request("DELETE", "/Users/x", &Value::Null));
+        assert_eq!(write.status, 429);
+    }
+    assert_eq!(place.asked(), [""; 0]);
+    assert_eq!(place.get(0, &stranger, "/Users").status, 401);
+    assert_eq!(place.get(0, &other, "/Users").status, 200);
+    place.pass(SECOND);
+    let statuses = [0, 1, 0].map(|worker| place.get(worker, &connection, "/Users").status);
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+/// What the provisioning log shows, oldest first: status and source.
+fn logged(place: &Place, connection: &Connection) -> Vec<(u64, Value)> {
+    let log = place.manage("GET", &format!("{SCIM2}/{}/logs", connection.id), &Value::Null);
+    let items = log["items"].as_array().unwrap().iter().rev();
+    items.map(|item| (item["status"].as_u64().unwrap(), item["source"].clone())).collect()
+}
+
+#[test]
+fn what_a_worker_refuses_reaches_the_log_in_one_call_and_only_for_connections_that_exist() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    let from = |source: &str, mut request: Request| {
+        request.source = Some(source.parse().unwrap());
+        place.ask(0, &request).status
+    };
+    let stranger = Connection { id: connection.id.clone(), token: "guess".into() };
+    let nobody = Connection { id: "nobody".into(), token: "guess".into() };
+    assert_eq!(from("203.0.113.1", stranger.request("GET", "/Users", &Value::Null)), 401);
+    assert_eq!(from("203.0.113.2", connection.request("GET", "/Users/x", &Value::Null)), 404);
+    assert_eq!(from("203.0.113.3", connection.request("GET", "/Users?filter=x", &Value::Null)), 400);
+    assert_eq!(from("203.0.113.4", nobody.request("GET", "/Users", &Value::Null)), 401);
+    place.asked();
+    place.workers[0].borrow_mut().report(place.now.get());
+    let replies = place.send(0);
+    assert_eq!(place.asked(), ["refusals"]);
+    place.deliver(0, replies);
+    let expected = [(401, json!("203.0.113.1")), (404, json!("203.0.113.2")), (400, json!("203.0.113.3"))];
+    assert_eq!(logged(&place, &connection), expected);
+    place.workers[0].borrow_mut().report(place.now.get());
+    assert_eq!(place.send(0).len(), 0);
+}
+
+#[test]
+fn refusals_are_bounded_however_many_there_are_and_wait_while_the_origin_is_down() {
+    let place = Place::new(json!({}));
+    let connection = place.connection("c");
+    place.get(0, &connection, "/Users");
+    place.origin.up.set(false);
+    place.pass(2 * SECOND);
+    let mut headless = connection.request("GET", "/Users", &Value::Null);
+    headless.headers.clear();
+    for _ in 0..500 {
+        assert_eq!(place.ask(0, &headless).status, 401);
+    }
+    assert_eq!(place.get(0, &connection, "/Users").status, 200);
+    place.workers[0].borrow_mut().report(place.now.get());
+    assert!(place.send(0).is_empty(), "the origin is known to be down");
+    place.origin.up.set(true);
+    place.pass(2 * SECOND);
+    place.workers[0].borrow_mut().report(place.now.get());
+    let replies = place.send(0);
+    assert_eq!(replies.len(), 1);
+    place.deliver(0, replies);
+    let log = logged(&place, &connection);
+    assert!(!log.is_empty() && log.len() <= edge::MAX_REFUSALS && log.iter().all(|(status, _)| *status == 401));
+}
+
+#[test]
 fn a_deep_read_is_forwarded_while_the_cache_fills_until_it_needs_the_origin_no_more() {
     let place = Place::with_pages(json!({ "max_staleness_ms": 60_000 }), 512);
     let connection = place.connection("c");
@@ -559,7 +748,7 @@ fn pages_a_later_commit_replaced_send_the_reader_to_the_origin_and_its_head_away
     assert_eq!(total(&place.get(1, &connection, "/Users?count=1")), 400);
     assert_eq!(place.asked(), ["pages", "forward"]);
     assert_eq!(total(&place.get(1, &connection, "/Users?count=1")), 400);
-    assert_eq!(place.asked()[0], "head");
+    assert_eq!(place.asked()[0], "heads");
 }
 
 #[test]

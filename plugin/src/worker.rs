@@ -5,8 +5,11 @@
 //! 1. a *current* head of its directory: a fresh one at hand, else one check with the origin;
 //! 2. authentication, from the head alone. A token the cached head does not know is worth one more check, for it may be
 //!    new;
-//! 3. a read is answered from pages at hand, after at most one fetch. If that is not enough, the origin answers while
+//! 3. the connection's rate, and the size of the body;
+//! 4. a read is answered from pages at hand, after at most one fetch. If that is not enough, the origin answers while
 //!    the cache goes on filling, so that the edge is never slower than no edge. Everything else goes to the origin.
+//!
+//! What is refused here is noted, and told to the origin by and by.
 
 mod decide;
 
@@ -14,11 +17,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use scim_engine::connections::record::Record;
 use scim_engine::edge;
 use scim_engine::env::{Env, Timestamp};
 use scim_engine::error::{Kind, ScimError};
 use scim_engine::http::{Request, Response};
-use scim_engine::scim::{self, Access};
+use scim_engine::scim;
 use scim_engine::store::{DirectoryId, Fault, Head, Need, PageId, View};
 
 use crate::bucket::Bucket;
@@ -26,6 +30,8 @@ use crate::config::Config;
 use crate::decision::Ruling;
 use crate::metrics::{self, Metric};
 use crate::origin::{Ask, Call, Calls, Context, Flight, Open, Reply};
+use crate::rates::Rates;
+use crate::refusals::Refusals;
 use crate::replica::{Check, Fetch, Replica};
 use crate::shared::{Known, Shared};
 
@@ -53,6 +59,8 @@ pub struct Worker<S> {
     replica: Replica<S>,
     calls: Calls,
     tickets: HashMap<Context, Ticket>,
+    rates: Rates<S>,
+    refusals: Refusals,
     lookups: Bucket,
     rechecks: Bucket,
     measured: Vec<(Metric, u64)>,
@@ -76,6 +84,8 @@ struct Ticket {
     forwarded: bool,
     /// Whether it may change the directory.
     write: bool,
+    /// Whether it counts in its connection's rate already.
+    counted: bool,
     /// The decision it is about, if it is none of SCIM's requests.
     pending: Option<decide::Pending>,
 }
@@ -83,6 +93,7 @@ struct Ticket {
 impl Ticket {
     fn new(directory: DirectoryId, request: Request, seed: [u8; 32], arrived: u64) -> Self {
         Self {
+            write: scim::may_write(&request),
             directory,
             request,
             arrived,
@@ -92,7 +103,7 @@ impl Ticket {
             fetch: Fetch::None,
             outstanding: 0,
             forwarded: false,
-            write: false,
+            counted: false,
             pending: None,
         }
     }
@@ -101,6 +112,28 @@ impl Ticket {
     fn id(&self) -> Option<&str> {
         let id = self.request.header("x-request-id");
         id.filter(|id| id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()))
+    }
+}
+
+/// The head of an answer to a forwarded request.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// HTTP status.
+    pub status: u16,
+    /// [`VERSION_HEADER`].
+    pub version: Option<u64>,
+    /// Whether its media type is SCIM's.
+    pub is_scim: bool,
+}
+
+impl Answered {
+    /// Whether something else than the origin has answered: Envoy, which could not reach it, or something between, which
+    /// would make an identity provider believe that a resource is made, or gone. What asks it to send less, or later, or
+    /// faster, may come from anywhere.
+    fn is_foreign(self, write: bool) -> bool {
+        let Self { status, version, is_scim } = self;
+        let unproven = write && (200..300).contains(&status) && version.is_none();
+        unproven || !(is_scim || matches!(status, 204 | 304 | 408 | 413 | 429 | 431))
     }
 }
 
@@ -125,6 +158,8 @@ impl<S: Shared> Worker<S> {
     /// A worker with empty caches of its own over the shared ones.
     pub fn new(config: Rc<Config>, shared: Rc<S>) -> Self {
         Self {
+            rates: Rates::new(Rc::clone(&shared), config.slots.heads, config.bounds.rate),
+            refusals: Refusals::default(),
             replica: Replica::new(shared, config.slots),
             calls: Calls::default(),
             tickets: HashMap::new(),
@@ -139,12 +174,8 @@ impl<S: Shared> Worker<S> {
     pub fn configure(&mut self, config: Rc<Config>, shared: Rc<S>) {
         let calls = std::mem::take(&mut self.calls);
         let tickets = std::mem::take(&mut self.tickets);
-        *self = Self { calls, tickets, ..Self::new(config, shared) };
-    }
-
-    /// Bytes a request body may have.
-    pub fn body_limit(&self) -> usize {
-        self.config.engine.limits.body
+        let refusals = std::mem::take(&mut self.refusals);
+        *self = Self { calls, tickets, refusals, ..Self::new(config, shared) };
     }
 
     /// A request's head arrived at `now`; `seed` is fresh entropy.
@@ -154,8 +185,6 @@ impl<S: Shared> Worker<S> {
         if !has_one_bearer(&ticket.request) {
             // What a directory that does not exist answers is what this one must answer.
             ticket.checked = Some(Check::Absent);
-        } else if declared_length(&ticket.request) > self.config.engine.limits.body as u64 {
-            return Verdict::Answer(too_large().response());
         }
         self.settle(context, ticket, now)
     }
@@ -194,6 +223,12 @@ impl<S: Shared> Worker<S> {
                 Landed::Head(self.replica.head_landed(&directory, known, started, &reply, now))
             }
             Ask::Pages(directory, ids) => Landed::Pages(self.replica.pages_landed(&directory, &ids, &reply, now)),
+            Ask::Note(_, entries) => {
+                if !matches!(reply, Reply::Answer { status: 204 | 404, .. }) {
+                    self.refusals.lost(entries.len());
+                }
+                return Vec::new();
+            }
         };
         let mut verdicts = Vec::new();
         for context in waiters {
@@ -215,11 +250,48 @@ impl<S: Shared> Worker<S> {
         verdicts
     }
 
-    /// The head of the origin's answer to a forwarded request went by: `version` is its [`VERSION_HEADER`].
-    pub fn answered(&mut self, context: Context, version: Option<u64>, now: u64) {
-        let Some(ticket) = self.tickets.remove(&context) else { return };
-        if ticket.write || version.is_some() {
-            self.replica.heads.wrote(&ticket.directory, version, now);
+    /// What the origin is told of the client of a forwarded request, in [`edge::CLIENT_HEADER`].
+    pub fn introduction(&self, context: Context, now: u64) -> Option<String> {
+        let ticket = self.tickets.get(&context).filter(|ticket| ticket.forwarded)?;
+        edge::introduce(&ticket.request, &self.config.origin.credential, Timestamp(now / 1000))
+    }
+
+    /// The head of the answer to a forwarded request went by: what to answer in its place if it cannot be the origin's.
+    pub fn answered(&mut self, context: Context, answer: Answered, now: u64) -> Option<Response> {
+        let ticket = self.tickets.remove(&context)?;
+        if ticket.write || answer.version.is_some() {
+            self.replica.heads.wrote(&ticket.directory, answer.version, now);
+        }
+        answer.is_foreign(ticket.write).then(unanswered)
+    }
+
+    /// More of a request's body has arrived, `received` bytes in all: the answer if that is more than it may have.
+    pub fn received(&mut self, context: Context, received: usize, now: u64) -> Option<Response> {
+        if received <= self.config.engine.limits.body {
+            return None;
+        }
+        let response = too_large();
+        if let Some(ticket) = self.tickets.remove(&context) {
+            // One that is not forwarded may be anybody's.
+            if ticket.forwarded {
+                self.note(&ticket, &response);
+            }
+            self.abandon(context, &ticket, now);
+        }
+        Some(response)
+    }
+
+    /// Queues calls that tell the origin what was refused; to be called every second or so.
+    pub fn report(&mut self, now: u64) {
+        if self.replica.is_down(now) || !self.has_room() {
+            return;
+        }
+        for (directory, entries) in self.refusals.take() {
+            self.calls.ask(Ask::Note(directory, entries), now, None, None);
+        }
+        let dropped = self.refusals.dropped();
+        if dropped > 0 {
+            log::warn!("{dropped} refusals are in no log");
         }
     }
 
@@ -235,17 +307,35 @@ impl<S: Shared> Worker<S> {
 
     /// A stream ended. A write whose answer never came may still have been done.
     pub fn gone(&mut self, context: Context, now: u64) {
-        let Some(ticket) = self.tickets.remove(&context) else { return };
+        if let Some(ticket) = self.tickets.remove(&context) {
+            self.abandon(context, &ticket, now);
+        }
+    }
+
+    fn abandon(&mut self, context: Context, ticket: &Ticket, now: u64) {
         if ticket.forwarded && ticket.write {
             self.replica.heads.wrote(&ticket.directory, None, now);
         }
         self.calls.leave(context);
     }
 
+    /// Notes a refusal for the log of a connection that exists, or may.
+    fn note(&mut self, ticket: &Ticket, response: &Response) {
+        if self.replica.is_absent(&ticket.directory, ticket.arrived, self.config.max_staleness) {
+            return;
+        }
+        let head = self.replica.heads.get(&ticket.directory).head;
+        let env = Env::new(Timestamp(ticket.arrived / 1000), ticket.seed, 0, &self.config.engine);
+        let record = || head.as_ref().and_then(|head| Record::from_bytes(head.record()));
+        self.refusals.note(&ticket.directory, head.is_some(), || {
+            scim::refusal(&ticket.request, response, record().as_ref(), &env)
+        });
+    }
+
     /// Runs a request as far as it goes, and keeps it if it is not finished.
     fn settle(&mut self, context: Context, mut ticket: Ticket, now: u64) -> Verdict {
         let verdict = self.advance(context, &mut ticket, now);
-        match verdict {
+        match &verdict {
             Verdict::Hold => {
                 self.tickets.insert(context, ticket);
             }
@@ -253,6 +343,7 @@ impl<S: Shared> Worker<S> {
                 ticket.forwarded = true;
                 self.tickets.insert(context, ticket);
             }
+            Verdict::Answer(response) if response.status >= 400 => self.note(&ticket, response),
             Verdict::Pass | Verdict::Answer(_) | Verdict::Rule(_) => {}
         }
         verdict
@@ -314,7 +405,16 @@ impl<S: Shared> Worker<S> {
             return self.within_grace(known, now);
         }
         let oldest = known.barrier.max(now.saturating_sub(staleness));
-        if self.calls.join_head(&ticket.directory, oldest, context) {
+        if self.replica.is_failing()
+            && let Ok(current) = self.within_grace(known, now)
+        {
+            // The next call may take its time and fail again: nobody waits for it.
+            if !self.calls.join_head(&ticket.directory, oldest, None) && self.has_room() {
+                self.calls.ask(Ask::Head(ticket.directory.clone(), known.head.clone()), now, None, ticket.id());
+            }
+            return Ok(current);
+        }
+        if self.calls.join_head(&ticket.directory, oldest, Some(context)) {
             ticket.outstanding += 1;
             return Err(Verdict::Hold);
         }
@@ -324,9 +424,14 @@ impl<S: Shared> Worker<S> {
         self.check(context, ticket, known, now)
     }
 
+    /// Whether one more call may be under way.
+    fn has_room(&self) -> bool {
+        self.calls.in_flight() < self.config.bounds.in_flight
+    }
+
     /// Asks the origin for the head.
     fn check(&mut self, context: Context, ticket: &mut Ticket, known: &Known, now: u64) -> Result<Current, Verdict> {
-        if self.calls.in_flight() >= self.config.bounds.in_flight {
+        if !self.has_room() {
             return self.within_grace(known, now);
         }
         self.calls.ask(Ask::Head(ticket.directory.clone(), known.head.clone()), now, Some(context), ticket.id());
@@ -345,9 +450,16 @@ impl<S: Shared> Worker<S> {
         }
     }
 
-    /// Steps 2 and 3 of a request that is answered here.
+    /// Steps 2 to 4 of a request that is answered here.
     fn read(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
+        if !ticket.counted && !self.rates.has_room(&ticket.directory, now) {
+            return self.admit(context, ticket, current, now);
+        }
         let step = self.step(ticket, current, scim::read);
+        let stranger = matches!(&step, Err(Fault::Refused(response)) if response.status == 401);
+        if !stranger {
+            self.count(ticket, now);
+        }
         if ticket.fetch == Fetch::None && !matches!(step, Err(Fault::Refused(_))) {
             self.measure_lookup("pages", step.is_ok());
         }
@@ -367,20 +479,31 @@ impl<S: Shared> Worker<S> {
         }
     }
 
-    /// Steps 2 and 3 of a request that the origin answers.
+    /// Steps 2 to 4 of a request that the origin answers.
     fn admit(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
-        let access = self.step(ticket, current, scim::admit);
-        ticket.write = !matches!(access, Ok(Access::Read));
-        match access {
+        match self.step(ticket, current, scim::admit) {
             Err(Fault::Refused(response)) if response.status == 401 => {
-                self.refuse(context, ticket, current, response, now)
+                return self.refuse(context, ticket, current, response, now);
             }
-            // What a known token may not do belongs in the connection's log, which the origin keeps.
-            Ok(_) | Err(Fault::Refused(_) | Fault::Need(_)) => forward(current),
-            Err(Fault::Damaged(what)) => {
-                log::error!("{what}");
-                forward(current)
-            }
+            // What a known token may not do is for the origin to say: it may know more of the token by now.
+            Ok(_) | Err(Fault::Refused(_) | Fault::Need(_)) => {}
+            Err(Fault::Damaged(what)) => log::error!("{what}"),
+        }
+        if !ticket.counted && !self.rates.has_room(&ticket.directory, now) {
+            return Verdict::Answer(too_many());
+        }
+        self.count(ticket, now);
+        if declared_length(&ticket.request) > self.config.engine.limits.body as u64 {
+            return Verdict::Answer(too_large());
+        }
+        forward(current)
+    }
+
+    /// A request counts once, however often it is run.
+    fn count(&mut self, ticket: &mut Ticket, now: u64) {
+        if !ticket.counted {
+            self.rates.count(&ticket.directory, now);
+            ticket.counted = true;
         }
     }
 
@@ -404,7 +527,7 @@ impl<S: Shared> Worker<S> {
     fn recheck(&mut self, context: Context, ticket: &mut Ticket, now: u64, refusal: Response) -> Verdict {
         let known = self.replica.heads.get(&ticket.directory);
         ticket.floor = known.floor;
-        if self.calls.join_head(&ticket.directory, ticket.arrived, context) {
+        if self.calls.join_head(&ticket.directory, ticket.arrived, Some(context)) {
             ticket.outstanding += 1;
             return Verdict::Hold;
         }
@@ -426,6 +549,7 @@ impl<S: Shared> Worker<S> {
         let call = match ask {
             Ask::Head(..) => "heads",
             Ask::Pages(..) => "pages",
+            Ask::Note(..) => "refusals",
         };
         let result = match reply {
             Reply::Answer { status, .. } => metrics::outcome(*status),
@@ -450,8 +574,7 @@ impl<S: Shared> Worker<S> {
     /// Fetches pages: for this request the first time, for the cache after that.
     fn fetch(&mut self, context: Context, ticket: &mut Ticket, need: Need, now: u64) -> Verdict {
         let mut ids: Vec<PageId> = need.pages.into_iter().map(|(_, id)| id).collect();
-        let room = self.calls.in_flight() < self.config.bounds.in_flight;
-        if !need.heads.is_empty() || ids.len() > edge::MAX_PAGES || !room {
+        if !need.heads.is_empty() || ids.len() > edge::MAX_PAGES || !self.has_room() {
             return Verdict::Forward;
         }
         let waiter = (ticket.fetch == Fetch::None).then_some(context);
@@ -487,9 +610,19 @@ pub fn declared_length(request: &Request) -> u64 {
     request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
-/// The answer to a body over the limit.
-pub fn too_large() -> ScimError {
-    ScimError::new(Kind::TooLarge, "the body is larger than this server takes")
+fn too_large() -> Response {
+    ScimError::new(Kind::TooLarge, "the body is larger than this server takes").response()
+}
+
+/// With a rate of one a second or more there is room again in a second, which is what `Retry-After` says.
+fn too_many() -> Response {
+    ScimError::new(Kind::TooManyRequests, "too many requests on this connection: try again later").response()
+}
+
+/// The answer when nobody knows what came of a forwarded request.
+fn unanswered() -> Response {
+    let detail = "the directory did not answer: what was asked may have been done or not, try again";
+    ScimError::new(Kind::Unavailable, detail).response()
 }
 
 /// The answer while the origin is needed and does not answer.

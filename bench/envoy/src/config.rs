@@ -47,6 +47,7 @@ pub fn envoy(ports: Ports, around: &Surroundings<'_>) -> Result<String> {
                 &json!({
                     "mode": "origin",
                     "origin": { "cluster": "origin", "credential": around.edge_secret },
+                    "limits": { "requests_per_second": 0 },
                 }),
             )),
             &routes,

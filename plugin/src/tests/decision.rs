@@ -135,5 +135,5 @@ fn pages_a_later_commit_replaced_make_a_decision_start_over() {
     (200..400).for_each(|n| drop(create(n)));
     place.asked();
     assert_eq!(place.decide(0, &connection, "user-100").outcome, Outcome::Active);
-    assert_eq!(place.asked()[..2], ["pages", "head"]);
+    assert_eq!(place.asked()[..2], ["pages", "heads"]);
 }

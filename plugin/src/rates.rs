@@ -1,0 +1,122 @@
+//! How many requests a connection may make, counted by all workers of an Envoy together: a limit per worker would depend
+//! on how many workers there are and on which of them the kernel picks.
+//!
+//! What is counted is kept as one time, when the requests so far would be due if they kept the rate (the generic cell rate
+//! algorithm of ITU-T I.371). Each request moves it on by its share of a second; further than a burst ahead of the clock
+//! it must not get. It lies in a fixed number of slots of shared data, found by hash. Only admitted requests are
+//! counted, so nobody without a token uses up a connection's share, or writes anything.
+
+use std::rc::Rc;
+
+use scim_engine::store::DirectoryId;
+
+use crate::config::Rate;
+use crate::shared::{Shared, slot_of};
+
+/// In nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
+/// Lost races after which a request goes uncounted.
+const ATTEMPTS: usize = 16;
+
+/// The slots; one holds 8 bytes little-endian, the time in nanoseconds, and the directory's name.
+pub struct Rates<S> {
+    shared: Rc<S>,
+    slots: u32,
+    /// Nanoseconds of one request; 0 for no limit.
+    share: u64,
+    /// Nanoseconds the due time may be ahead.
+    burst: u64,
+}
+
+impl<S: Shared> Rates<S> {
+    /// A rate for each of the connections that find a slot; one that shares a slot starts afresh when the other is served.
+    pub fn new(shared: Rc<S>, slots: u32, rate: Rate) -> Self {
+        let share = SECOND.checked_div(rate.per_second.into()).unwrap_or(0);
+        Self { shared, slots, share, burst: share * u64::from(rate.burst.max(1)) }
+    }
+
+    /// Whether a connection may make one more request at `now`, in microseconds.
+    pub fn has_room(&self, directory: &DirectoryId, now: u64) -> bool {
+        self.share == 0 || self.next(directory, now).0 <= now * 1000 + self.burst
+    }
+
+    /// Counts a request.
+    pub fn count(&self, directory: &DirectoryId, now: u64) {
+        for _ in 0..ATTEMPTS {
+            if self.share == 0 {
+                return;
+            }
+            let (due, generation) = self.next(directory, now);
+            let value = [&due.to_le_bytes(), directory.as_str().as_bytes()].concat();
+            if self.shared.set(&self.key(directory), &value, generation) {
+                return;
+            }
+        }
+    }
+
+    /// The due time after one more request, and the slot's generation.
+    fn next(&self, directory: &DirectoryId, now: u64) -> (u64, Option<u32>) {
+        let found = self.shared.get(&self.key(directory));
+        let due = found.as_ref().and_then(|(value, _)| {
+            let (due, name) = value.split_first_chunk()?;
+            (name == directory.as_str().as_bytes()).then(|| u64::from_le_bytes(*due))
+        });
+        // Only a clock that was put back leaves a due time so far ahead: it must not shut anybody out.
+        let due = due.filter(|due| *due <= now * 1000 + 2 * self.burst + SECOND).unwrap_or(0).max(now * 1000);
+        (due + self.share, found.map(|(_, generation)| generation))
+    }
+
+    fn key(&self, directory: &DirectoryId) -> String {
+        format!("rate-{}", slot_of(directory.as_str().as_bytes(), self.slots))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Memory;
+
+    /// In microseconds.
+    const SECOND: u64 = 1_000_000;
+
+    fn directory(name: &str) -> DirectoryId {
+        DirectoryId::new(name).unwrap()
+    }
+
+    fn taken(rates: &Rates<Rc<Memory>>, name: &str, now: u64) -> usize {
+        let take = |_: &usize| {
+            let room = rates.has_room(&directory(name), now);
+            if room {
+                rates.count(&directory(name), now);
+            }
+            room
+        };
+        (0..1000).take_while(take).count()
+    }
+
+    #[test]
+    fn a_burst_goes_through_and_then_the_rate() {
+        let shared = Rc::new(Rc::new(Memory::default()));
+        let rate = Rate { per_second: 10, burst: 30 };
+        let workers = [(); 2].map(|()| Rates::new(Rc::clone(&shared), 8, rate));
+        let now = 1_800_000_000 * SECOND;
+        assert_eq!(taken(&workers[0], "a", now), 30);
+        assert_eq!(taken(&workers[1], "a", now), 0);
+        assert_eq!(taken(&workers[1], "b", now), 30);
+        assert_eq!(taken(&workers[1], "a", now + SECOND / 2), 5);
+        assert_eq!(taken(&workers[0], "a", now + SECOND), 5);
+        assert_eq!(taken(&workers[0], "a", now + 60 * SECOND), 30);
+        assert_eq!(taken(&workers[0], "a", now), 30);
+        assert_eq!(taken(&workers[0], "a", now + SECOND), 10);
+        assert!(shared.values.borrow().len() <= 8);
+    }
+
+    #[test]
+    fn no_rate_is_no_limit_and_writes_nothing() {
+        let shared = Rc::new(Rc::new(Memory::default()));
+        let rates = Rates::new(Rc::clone(&shared), 8, Rate { per_second: 0, burst: 1 });
+        assert_eq!(taken(&rates, "a", SECOND), 1000);
+        assert!(shared.values.borrow().is_empty());
+    }
+}
