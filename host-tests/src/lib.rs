@@ -9,6 +9,7 @@ pub mod check;
 pub mod curl;
 pub mod deployment;
 pub mod envoy;
+pub mod faulty;
 pub mod idp;
 pub mod matching;
 pub mod message;

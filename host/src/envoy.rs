@@ -220,6 +220,7 @@ mod tests {
             owner,
             plugin: "/plugin.wasm".into(),
             data: "/data".into(),
+            filter: serde_json::Map::new(),
         };
         let text = render(&options, "127.0.0.1:8080".parse().unwrap()).unwrap();
         assert!(text.contains("port_value: 8080") && text.contains("\"/plugin.wasm\""), "{text}");

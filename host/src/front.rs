@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::proxy_wasm::{Cluster, Options, Proxy, Settings};
 
@@ -22,6 +22,8 @@ pub struct FrontOptions {
     pub plugin: PathBuf,
     /// The data directory, for compiled modules.
     pub data: PathBuf,
+    /// More fields of the embedded filter's configuration, in front of an origin.
+    pub filter: Map<String, Value>,
 }
 
 /// Who owns the directories a filter serves.
@@ -59,9 +61,10 @@ pub async fn start(options: FrontOptions) -> anyhow::Result<Front> {
     let (configuration, clusters, closed) = match &options.owner {
         Owner::Origin { address, edge_secret } => {
             let origin = json!({ "cluster": CLUSTER, "credential": edge_secret });
-            let configuration = json!({ "mode": "origin", "origin": origin }).to_string();
+            let mut fields = Map::from_iter([("mode".to_owned(), json!("origin")), ("origin".to_owned(), origin)]);
+            fields.extend(options.filter);
             // The edges' own interface is for edges: nobody reaches it through one.
-            (configuration, vec![Cluster::new(CLUSTER, *address)], "/edge/")
+            (Value::Object(fields).to_string(), vec![Cluster::new(CLUSTER, *address)], "/edge/")
         }
         Owner::Filter { configuration } => (configuration.clone(), Vec::new(), "/"),
     };

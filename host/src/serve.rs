@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::credentials::Credentials;
@@ -47,6 +47,9 @@ pub struct Options {
     /// The Envoy filter's module, if not the one built below `--app`
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
+    /// Fields of the embedded filter's configuration, as a JSON object; Envoy's are in `envoy/origin.yaml`
+    #[arg(long, value_name = "JSON", value_parser = fields, default_value = "{}")]
+    filter: Fields,
     /// File to note every request in that reaches the origin: method and path
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
@@ -65,6 +68,8 @@ enum Kind {
     /// Nothing: clients use the origin
     None,
 }
+
+type Fields = Map<String, Value>;
 
 enum Running {
     Embedded(Front),
@@ -155,6 +160,10 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
+fn fields(text: &str) -> Result<Fields, String> {
+    serde_json::from_str(text).map_err(|error| format!("must be a JSON object: {error}"))
+}
+
 async fn start_front(options: &Options, owner: Owner) -> anyhow::Result<Running> {
     let module = match owner {
         Owner::Origin { .. } => "scim_plugin.wasm",
@@ -166,6 +175,7 @@ async fn start_front(options: &Options, owner: Owner) -> anyhow::Result<Running>
         owner,
         plugin: options.plugin.clone().unwrap_or_else(built),
         data: options.data.clone(),
+        filter: options.filter.clone(),
     };
     match options.front {
         Kind::Embedded => front::start(settings()).await.map(Running::Embedded),

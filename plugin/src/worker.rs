@@ -270,7 +270,7 @@ impl<S: Shared> Worker<S> {
         if received <= self.config.engine.limits.body {
             return None;
         }
-        let response = too_large();
+        let response = too_large().response();
         if let Some(ticket) = self.tickets.remove(&context) {
             // One that is not forwarded may be anybody's.
             if ticket.forwarded {
@@ -494,7 +494,7 @@ impl<S: Shared> Worker<S> {
         }
         self.count(ticket, now);
         if declared_length(&ticket.request) > self.config.engine.limits.body as u64 {
-            return Verdict::Answer(too_large());
+            return Verdict::Answer(too_large().response());
         }
         forward(current)
     }
@@ -610,8 +610,9 @@ pub fn declared_length(request: &Request) -> u64 {
     request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
-fn too_large() -> Response {
-    ScimError::new(Kind::TooLarge, "the body is larger than this server takes").response()
+/// The answer to a body over the limit.
+pub fn too_large() -> ScimError {
+    ScimError::new(Kind::TooLarge, "the body is larger than this server takes")
 }
 
 /// With a rate of one a second or more there is room again in a second, which is what `Retry-After` says.

@@ -1,14 +1,20 @@
 //! Every suite that needs more than one crate, in one binary.
 
+mod addresses;
 mod auth;
 mod boundary;
 mod clients;
 mod configuration;
+mod consistency;
 mod corpus;
 mod durability;
+mod faults;
 mod hostile;
 mod kills;
+mod limits;
 mod observe;
+mod refusals;
+mod revocation;
 mod scene;
 mod shared;
 mod sizes;
@@ -25,6 +31,12 @@ fn main() -> ExitCode {
     let trials: Vec<Trial> = [
         corpus::trials(),
         auth::trials(),
+        addresses::trials(),
+        consistency::trials(),
+        revocation::trials(),
+        faults::trials(),
+        limits::trials(),
+        refusals::trials(),
         durability::trials(),
         kills::trials(),
         hostile::trials(),

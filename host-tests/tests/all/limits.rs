@@ -1,0 +1,181 @@
+//! What an edge takes: requests of a connection, bytes of a body, calls to the origin.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use libtest_mimic::Trial;
+use scim_host_tests::curl::Curl;
+use scim_host_tests::deployment::{Connection, Deployment, Http};
+use scim_host_tests::envoy::{Changes, Envoy};
+use scim_host_tests::faulty::{Fault, Faulty};
+use scim_host_tests::idp::{Idp, user};
+use scim_host_tests::message::Answer;
+use scim_host_tests::server::{Front, Server};
+use serde_json::{Map, Value, json};
+
+use crate::shared::{Running, server, trial};
+
+const RATE: u64 = 4;
+const BURST: u64 = 20;
+const BODY: usize = 10_000;
+/// Calls to the origin at once, of one worker.
+const IN_FLIGHT: usize = 2;
+
+/// The trials: most on the embedded host and on real Envoy.
+pub fn trials() -> Vec<Trial> {
+    let fronts = [("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
+    let tests: [(&str, fn(Front) -> Result<()>); 2] = [
+        ("a_connection_over_its_rate_is_429_until_it_waits_and_no_other_is", keeps_rates),
+        ("a_body_over_the_limit_is_413_however_it_is_sent", keeps_bodies),
+    ];
+    let both = fronts.into_iter().flat_map(|(front_name, front)| {
+        tests.map(|(name, test)| trial(format!("limits::{front_name}::{name}"), move || test(front)))
+    });
+    let name = "limits::envoy::so_many_calls_to_the_origin_are_under_way_and_no_more";
+    both.chain([trial(name, keeps_calls)]).collect()
+}
+
+/// A front with small limits, and what it stands on.
+struct Scene {
+    vendor: Deployment,
+    url: String,
+    _front: Box<dyn Send>,
+    _directory: tempfile::TempDir,
+}
+
+fn scene(front: Front) -> Result<Scene> {
+    let limits = json!({ "limits": { "requests_per_second": RATE, "burst": BURST, "body_bytes": BODY } });
+    let directory = tempfile::tempdir()?;
+    if front == Front::Embedded {
+        let filter = limits.to_string();
+        let server = Server::start_with(&directory.path().join("data"), front, &["--filter", &filter])?;
+        let url = server.ready.front.clone().context("no front")?;
+        return Ok(Scene { vendor: server.origin()?, url, _front: Box::new(server), _directory: directory });
+    }
+    let running: Arc<Running> = server(Front::Embedded)?;
+    let changes = Changes { filter: limits, ..Changes::default() };
+    let address = running.server.origin_address();
+    let envoy = Envoy::start(directory.path(), "envoy", &running.server, address, &changes)?;
+    let (vendor, url) = (running.server.origin()?, envoy.url.clone());
+    Ok(Scene { vendor, url, _front: Box::new((envoy, running)), _directory: directory })
+}
+
+impl Scene {
+    fn connection(&self) -> Result<Connection> {
+        self.vendor.connect(&Map::new())
+    }
+
+    /// A way to the front on a TCP connection of its own.
+    fn idp(&self, connection: &Connection) -> Idp<Http> {
+        Idp { target: Http::new(&self.url), connection: connection.clone() }
+    }
+}
+
+fn is_error(answer: &Answer, status: u16) -> Result<()> {
+    ensure!(answer.status == status, "{}", answer.brief());
+    let media_type = answer.header("content-type").unwrap_or_default();
+    ensure!(media_type.starts_with("application/scim+json"), "content-type is `{media_type}`");
+    ensure!(answer.json()["status"] == status.to_string(), "no SCIM error: {}", answer.brief());
+    Ok(())
+}
+
+fn keeps_rates(front: Front) -> Result<()> {
+    let scene = scene(front)?;
+    let (busy, quiet) = (scene.connection()?, scene.connection()?);
+    let begun = Instant::now();
+    let mut admitted = 0;
+    for number in 0..3 * BURST {
+        let idp = scene.idp(&busy);
+        let answer =
+            if number % 3 == 0 { idp.send("DELETE", "/Users/nobody", None)? } else { idp.get("/Users?count=0")? };
+        if answer.status == 429 {
+            is_error(&answer, 429)?;
+            ensure!(answer.header("retry-after") == Some("1"), "429 without Retry-After");
+        } else {
+            ensure!(answer.status == 200 || answer.status == 404, "{}", answer.brief());
+            admitted += 1;
+        }
+    }
+    let most = BURST + RATE * (begun.elapsed().as_secs() + 1);
+    println!("{admitted} of {} requests admitted, {BURST} to {most} are", 3 * BURST);
+    ensure!((BURST..=most).contains(&admitted), "{admitted} requests were admitted, {BURST} to {most} should be");
+    let other = scene.idp(&quiet).get("/Users")?;
+    ensure!(other.status == 200, "another connection: {}", other.brief());
+    let stranger = Connection { token: "guess".to_owned(), ..busy.clone() };
+    ensure!(scene.idp(&stranger).get("/Users")?.status == 401, "a stranger is told of the rate");
+    // What `Retry-After` says.
+    std::thread::sleep(Duration::from_secs(1));
+    let again = scene.idp(&busy).get("/Users")?;
+    ensure!(again.status == 200, "after a second: {}", again.brief());
+    Ok(())
+}
+
+fn keeps_bodies(front: Front) -> Result<()> {
+    let scene = scene(front)?;
+    let connection = scene.connection()?;
+    let curl = || Curl::new(&scene.url);
+    let mut ways = vec![("HTTP/1.1", curl()), ("HTTP/1.1 in chunks", curl().streamed())];
+    if front == Front::Envoy {
+        ways.extend([("HTTP/2", curl().http2()), ("HTTP/2 without a length", curl().http2().streamed())]);
+    }
+    let forms = ways.len();
+    for (way, target) in ways {
+        let idp = Idp { target, connection: connection.clone() };
+        for (size, status) in [(BODY, 201), (BODY + 1, 413), (5 * BODY, 413)] {
+            let answer = idp.send("POST", "/Users", Some(&user_of_size(way, size)))?;
+            let checked = if status == 201 {
+                ensure!(answer.status == 201, "{size} bytes by {way}: {}", answer.brief());
+                Ok(())
+            } else {
+                is_error(&answer, status)
+            };
+            checked.with_context(|| format!("{size} bytes by {way}"))?;
+        }
+    }
+    let after = scene.idp(&connection).get("/Users?count=0")?;
+    ensure!(after.json()["totalResults"] == forms, "what was refused was done: {}", after.brief());
+    Ok(())
+}
+
+/// A user whose JSON is so long to the byte.
+fn user_of_size(name: &str, size: usize) -> Value {
+    let mut user = user(name);
+    user["title"] = "".into();
+    let rest = size - user.to_string().len();
+    user["title"] = "x".repeat(rest).into();
+    user
+}
+
+fn keeps_calls() -> Result<()> {
+    const CONNECTIONS: usize = 16;
+    let running = server(Front::Embedded)?;
+    let directory = tempfile::tempdir()?;
+    let relay = Faulty::start(running.server.origin_address())?;
+    let filter = json!({ "limits": { "in_flight": IN_FLIGHT }, "origin": { "timeout_ms": 2000 } });
+    let changes = Changes { filter, ..Changes::default() };
+    let envoy = Envoy::start(directory.path(), "envoy", &running.server, &relay.address, &changes)?;
+    let vendor = running.server.origin()?;
+    let connections = (0..CONNECTIONS).map(|_| vendor.connect(&Map::new())).collect::<Result<Vec<_>>>()?;
+    relay.set(Fault::Slow);
+    let answers: Vec<Result<Answer>> = std::thread::scope(|scope| {
+        let clients: Vec<_> = connections
+            .iter()
+            .map(|connection| {
+                let idp = Idp { target: Http::new(&envoy.url), connection: connection.clone() };
+                scope.spawn(move || idp.get("/Users"))
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().unwrap_or_else(|_| Err(anyhow!("a client panicked")))).collect()
+    });
+    relay.set(Fault::None);
+    for answer in answers {
+        let answer = answer?;
+        is_error(&answer, 503)?;
+        ensure!(answer.header("retry-after").is_some(), "503 without Retry-After");
+    }
+    let held = relay.most_held();
+    println!("{CONNECTIONS} cold reads at once: {held} calls under way, {} are allowed", 2 * IN_FLIGHT);
+    ensure!((1..=2 * IN_FLIGHT).contains(&held), "{held} calls were under way");
+    Ok(())
+}
