@@ -23,6 +23,13 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
+impl Case {
+    /// Whether all its requests are those of an identity provider, so that it runs where there is nobody else.
+    pub fn is_scim_only(&self) -> bool {
+        self.steps.iter().all(|step| step.identity == Identity::Idp)
+    }
+}
+
 /// A request and what must come back.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use crate::message::{Answer, Request};
+use crate::prepared::Prepared;
 
 /// Where the vendor manages connections.
 const SCIM2: &str = "/directory/resources/v1/configurations/scim2";
@@ -69,10 +70,11 @@ impl Target for Http {
     }
 }
 
-/// A target with the vendor's access to it.
+/// A target, and the way to connections in it: the vendor's access, or connections that are there already.
 pub struct Deployment {
     target: Box<dyn Target>,
     vendor_token: String,
+    prepared: Option<Prepared>,
 }
 
 /// A connection, as its identity provider knows it.
@@ -101,10 +103,15 @@ impl Deployment {
         let answer = target.send(&Request::new("POST", "/auth/vendor/").json(&credential))?;
         let token = answer.json()["token"].as_str().map(str::to_owned);
         let vendor_token = token.with_context(|| format!("no vendor token: {}", answer.brief()))?;
-        Ok(Self { target, vendor_token })
+        Ok(Self { target, vendor_token, prepared: None })
     }
 
-    /// The vendor's token.
+    /// A target in local mode, which has connections and no vendor.
+    pub fn local(target: Box<dyn Target>, prepared: Prepared) -> Self {
+        Self { target, vendor_token: String::new(), prepared: Some(prepared) }
+    }
+
+    /// The vendor's token; empty in local mode.
     pub fn vendor_token(&self) -> &str {
         &self.vendor_token
     }
@@ -165,6 +172,9 @@ impl Deployment {
     /// # Errors
     /// The deployment refuses it.
     pub fn connect(&self, changes: &Map<String, Value>) -> Result<Connection> {
+        if let Some(prepared) = &self.prepared {
+            return prepared.take(changes);
+        }
         static ACCOUNTS: AtomicU64 = AtomicU64::new(1);
         let account = format!("account-{}-{}", std::process::id(), ACCOUNTS.fetch_add(1, Ordering::Relaxed));
         let body = json!({ "source": "other", "connectionName": "directory" });

@@ -15,6 +15,7 @@ pub mod matching;
 pub mod message;
 pub mod native;
 pub mod place;
+pub mod prepared;
 pub mod raw;
 pub mod server;
 pub mod variables;

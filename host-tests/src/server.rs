@@ -34,11 +34,14 @@ pub struct Ready {
     /// Base URL of the front; absent without one.
     #[serde(default)]
     pub front: Option<String>,
-    /// Base URL of the Spin world.
+    /// Base URL of the Spin world; empty in local mode, as what follows.
+    #[serde(default)]
     pub origin: String,
     /// The vendor's client id.
+    #[serde(default)]
     pub client_id: String,
     /// The vendor's secret.
+    #[serde(default)]
     pub secret: String,
     /// Processes, by role.
     pub pids: std::collections::BTreeMap<String, u32>,
@@ -51,7 +54,6 @@ pub struct Server {
     pub ready: Ready,
     process: Child,
     data: PathBuf,
-    access_log: PathBuf,
 }
 
 impl Server {
@@ -77,8 +79,9 @@ impl Server {
             Front::Envoy => command.args(["--front", "envoy"]).env("PATH", path_with_envoy()?),
             Front::None => command.args(["--front", "none"]),
         };
-        let access_log = data.with_extension("access.log");
-        command.arg("--access-log").arg(&access_log);
+        if !arguments.contains(&"--local") {
+            command.arg("--access-log").arg(access_log(data));
+        }
         let log = std::fs::File::create(data.with_extension("log")).context("no log can be written")?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut process = command.spawn().context("`scim-edge` cannot be started")?;
@@ -90,7 +93,7 @@ impl Server {
             let _ = process.kill();
             let _ = process.wait();
         }
-        Ok(Self { ready: result?, process, data: data.to_owned(), access_log })
+        Ok(Self { ready: result?, process, data: data.to_owned() })
     }
 
     /// The Spin world.
@@ -114,7 +117,7 @@ impl Server {
     /// # Errors
     /// The origin's access log cannot be read.
     pub fn origin_requests(&self, path: &str) -> Result<usize> {
-        let log = std::fs::read_to_string(&self.access_log).context("the origin keeps no access log")?;
+        let log = std::fs::read_to_string(access_log(&self.data)).context("the origin keeps no access log")?;
         Ok(log.lines().filter(|line| line.split(' ').nth(1).is_some_and(|target| target.starts_with(path))).count())
     }
 
@@ -131,6 +134,12 @@ impl Server {
     /// Address of the origin.
     pub fn origin_address(&self) -> &str {
         self.ready.origin.trim_start_matches("http://")
+    }
+
+    /// What the front has logged.
+    pub fn log(&self) -> String {
+        let envoy = std::fs::read_to_string(self.data.join("envoy.log"));
+        envoy.or_else(|_| std::fs::read_to_string(self.data.with_extension("log"))).unwrap_or_default()
     }
 
     fn deployment(&self, url: &str) -> Result<Deployment> {
@@ -165,6 +174,10 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn access_log(data: &Path) -> PathBuf {
+    data.with_extension("access.log")
 }
 
 /// The search path with the tests' Envoy first.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,18 +14,21 @@ use serde_json::Map;
 
 use crate::shared::{server, trial};
 
-type Test = fn(Front) -> Result<()>;
+/// What holds on every way in.
+pub type Test = (&'static str, fn(&Scene) -> Result<()>);
+
+/// The tests that need no more than a connection.
+pub const TESTS: [Test; 3] = [
+    ("what_is_no_valid_token_is_401_with_a_scim_error", refuses),
+    ("header_bytes_that_are_no_text_are_refused_and_harm_nobody", survives_bytes),
+    ("a_token_works_on_its_own_connection_only", keeps_connections_apart),
+];
 
 /// Each test on each way in.
 pub fn trials() -> Vec<Trial> {
     let fronts = [("spin", Front::None), ("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
-    let tests: [(&str, Test); 3] = [
-        ("what_is_no_valid_token_is_401_with_a_scim_error", refuses),
-        ("header_bytes_that_are_no_text_are_refused_and_harm_nobody", survives_bytes),
-        ("a_token_works_on_its_own_connection_only", keeps_connections_apart),
-    ];
     let everywhere = fronts.into_iter().flat_map(|(front_name, front)| {
-        tests.map(|(name, test)| trial(format!("auth::{front_name}::{name}"), move || test(front)))
+        TESTS.map(|(name, test)| trial(format!("auth::{front_name}::{name}"), move || test(&shared(front)?)))
     });
     let behind = fronts.into_iter().skip(1).map(|(front_name, front)| {
         let name = format!("auth::{front_name}::a_refused_request_does_not_reach_the_origin");
@@ -34,10 +38,20 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A deployment with a connection that has been used once.
-struct Scene {
-    deployment: Deployment,
+pub struct Scene {
+    deployment: Arc<Deployment>,
     connection: Connection,
     url: String,
+}
+
+impl Scene {
+    /// A connection of that deployment, used once.
+    pub fn new(deployment: Arc<Deployment>, url: &str) -> Result<Self> {
+        let connection = deployment.connect(&Map::new())?;
+        let used = deployment.send(&list(&connection).bearer(&connection.token))?;
+        ensure!(used.status == 200, "the token itself is refused: {}", used.brief());
+        Ok(Self { deployment, connection, url: url.to_owned() })
+    }
 }
 
 fn scene(server: &Server, front: Front) -> Result<Scene> {
@@ -45,11 +59,7 @@ fn scene(server: &Server, front: Front) -> Result<Scene> {
         Front::None => (server.origin()?, Some(&server.ready.origin)),
         Front::Embedded | Front::Envoy => (server.front()?, server.ready.front.as_ref()),
     };
-    let url = url.context("the server has no front")?.clone();
-    let connection = deployment.connect(&Map::new())?;
-    let used = deployment.send(&list(&connection).bearer(&connection.token))?;
-    ensure!(used.status == 200, "the token itself is refused: {}", used.brief());
-    Ok(Scene { deployment, connection, url })
+    Scene::new(Arc::new(deployment), url.context("the server has no front")?)
 }
 
 fn shared(front: Front) -> Result<Scene> {
@@ -89,8 +99,7 @@ fn wrong_ways(connection: &Connection) -> Vec<(&'static str, Request)> {
     ]
 }
 
-fn refuses(front: Front) -> Result<()> {
-    let scene = shared(front)?;
+fn refuses(scene: &Scene) -> Result<()> {
     for (way, request) in wrong_ways(&scene.connection) {
         for method in ["GET", "POST", "DELETE"] {
             let request = Request { method: method.to_owned(), ..request.clone() };
@@ -114,8 +123,7 @@ fn is_refusal(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
-fn survives_bytes(front: Front) -> Result<()> {
-    let scene = shared(front)?;
+fn survives_bytes(scene: &Scene) -> Result<()> {
     for value in [b"Bearer \xff\xfe\x80".as_slice(), b"\xc3\x28", b"Bearer \x80"] {
         let status = send_header(&scene.url, &scene.connection, value)?;
         ensure!(status == 401 || status == 400, "answered {status} to {value:?}");
@@ -143,8 +151,7 @@ fn send_header(url: &str, connection: &Connection, value: &[u8]) -> Result<u16> 
     text.split_whitespace().nth(1).and_then(|status| status.parse().ok()).context("no status line came back")
 }
 
-fn keeps_connections_apart(front: Front) -> Result<()> {
-    let scene = shared(front)?;
+fn keeps_connections_apart(scene: &Scene) -> Result<()> {
     let other = scene.deployment.connect(&Map::new())?;
     let mine = scene.deployment.send(&list(&other).bearer(&scene.connection.token))?;
     is_refusal(&mine).with_context(|| mine.brief())?;

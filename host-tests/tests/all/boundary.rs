@@ -44,7 +44,8 @@ pub fn trials() -> Vec<Trial> {
         trial("boundary::the_connections_component_imports_only_what_spin_offers", || {
             component("scim_spin_connections")
         }),
-        trial("boundary::the_filter_imports_only_what_envoy_offers", plugin),
+        trial("boundary::the_filter_imports_only_what_envoy_offers", || plugin(&place::plugin())),
+        trial("boundary::the_filter_for_local_mode_imports_only_what_envoy_offers", || plugin(&place::local_plugin())),
     ]
 }
 
@@ -66,8 +67,8 @@ fn component(name: &str) -> Result<()> {
     check(&place::component(name), |import| SPIN.iter().any(|offered| import.starts_with(offered)))
 }
 
-fn plugin() -> Result<()> {
-    check(&place::plugin(), |import| PROXY_WASM.contains(&import))
+fn plugin(file: &Path) -> Result<()> {
+    check(file, |import| PROXY_WASM.contains(&import))
 }
 
 fn check(file: &Path, offered: impl Fn(&str) -> bool) -> Result<()> {

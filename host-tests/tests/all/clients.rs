@@ -4,14 +4,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use scim_host_tests::deployment::Deployment;
+use scim_host_tests::deployment::{Connection, Deployment};
 use scim_host_tests::place;
 use scim_host_tests::server::Front;
 use serde_json::Map;
 
 use crate::shared::{server, trial};
 
-const CLIENTS: &[&str] = &["scim2_cli", "scim2_tester", "scim_sanity", "scim_sim"];
+pub const CLIENTS: &[&str] = &["scim2_cli", "scim2_tester", "scim_sanity", "scim_sim"];
 
 /// One trial for each client and way in.
 pub fn trials() -> Vec<Trial> {
@@ -29,7 +29,11 @@ fn check(front: Front, client: &str) -> Result<()> {
         Front::None => (running.server.origin()?, &ready.origin),
         Front::Embedded | Front::Envoy => (running.server.front()?, ready.front.as_deref().unwrap_or_default()),
     };
-    let connection = deployment.connect(&Map::new())?;
+    drive(client, url, &deployment.connect(&Map::new())?)
+}
+
+/// Runs a client against a connection.
+pub fn drive(client: &str, url: &str, connection: &Connection) -> Result<()> {
     let script = place::root().join("host-tests/clients").join(format!("{client}_driver.py"));
     let mut driver = Command::new(place::python()?);
     driver.arg(script).arg(format!("{url}{}", connection.base())).arg(&connection.token);

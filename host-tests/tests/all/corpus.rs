@@ -11,6 +11,7 @@ use scim_host_tests::native::{self, Native};
 use scim_host_tests::place;
 use scim_host_tests::server::Front;
 
+use crate::local;
 use crate::shared::{server, trial};
 
 /// Where cases run.
@@ -24,6 +25,15 @@ enum Place {
     ProxyWasm,
     /// The filter in real Envoy, in front of them.
     Envoy,
+    /// The filter in local mode, with nothing behind it.
+    Local(Front),
+}
+
+impl Place {
+    /// Whether a case can run there: local mode has no management API.
+    fn takes(self, case: &Case) -> bool {
+        !matches!(self, Self::Local(_)) || case.is_scim_only()
+    }
 }
 
 /// One trial for each case and target.
@@ -32,12 +42,18 @@ pub fn trials() -> Vec<Trial> {
         Ok(cases) => cases.into_iter().map(Arc::new).collect::<Vec<_>>(),
         Err(error) => return vec![trial("corpus::loads", move || Err(error))],
     };
-    let places =
-        [("native", Place::Native), ("spin", Place::Spin), ("proxy_wasm", Place::ProxyWasm), ("envoy", Place::Envoy)];
+    let places = [
+        ("native", Place::Native),
+        ("spin", Place::Spin),
+        ("proxy_wasm", Place::ProxyWasm),
+        ("envoy", Place::Envoy),
+        ("local_proxy_wasm", Place::Local(Front::Embedded)),
+        ("local_envoy", Place::Local(Front::Envoy)),
+    ];
     let mut trials = Vec::new();
     for (name, place) in places {
         let deployment = Arc::new(Lazy::new(place));
-        trials.extend(cases.iter().map(|case| one(name, case, &deployment)));
+        trials.extend(cases.iter().filter(|case| place.takes(case)).map(|case| one(name, case, &deployment)));
     }
     trials
 }
@@ -61,16 +77,18 @@ impl Lazy {
 
     fn get(&self) -> Result<Arc<Deployment>> {
         let mut made = self.made.lock().map_err(|_| anyhow!("the target's start panicked"))?;
-        let made = made.get_or_insert_with(|| self.make().map(Arc::new).map_err(|error| format!("{error:#}")));
+        let made = made.get_or_insert_with(|| self.make().map_err(|error| format!("{error:#}")));
         made.clone().map_err(|error| anyhow!(error))
     }
 
-    fn make(&self) -> Result<Deployment> {
-        match self.place {
+    fn make(&self) -> Result<Arc<Deployment>> {
+        let made = match self.place {
             Place::Native => Deployment::new(Box::new(Native::default()), native::CLIENT_ID, native::SECRET),
             Place::Spin => server(Front::Embedded)?.server.origin(),
             Place::ProxyWasm => server(Front::Embedded)?.server.front(),
             Place::Envoy => server(Front::Envoy)?.server.front(),
-        }
+            Place::Local(front) => return Ok(Arc::clone(&local::server(front)?.deployment)),
+        };
+        made.map(Arc::new)
     }
 }

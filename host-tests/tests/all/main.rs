@@ -12,6 +12,7 @@ mod faults;
 mod hostile;
 mod kills;
 mod limits;
+mod local;
 mod observe;
 mod refusals;
 mod revocation;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         tls::trials(),
         observe::trials(),
         clients::trials(),
+        local::trials(),
         boundary::trials(),
         sizes::trials(),
     ]
@@ -52,5 +54,6 @@ fn main() -> ExitCode {
     .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     shared::stop();
+    local::stop();
     conclusion.exit_code()
 }

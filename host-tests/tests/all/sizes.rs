@@ -12,6 +12,8 @@ const KB: u64 = 1000;
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("sizes::the_filter_is_under_700_kb", || check(place::plugin(), 700 * KB)),
+        // It carries the engine's writes, and runs where nobody minds.
+        trial("sizes::the_filter_for_local_mode_is_under_1000_kb", || check(place::local_plugin(), 1000 * KB)),
         trial("sizes::the_directory_component_is_under_1500_kb", || {
             check(place::component("scim_spin_directory"), 1500 * KB)
         }),
