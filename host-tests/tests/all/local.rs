@@ -23,6 +23,8 @@ use crate::{auth, clients};
 const MORE: usize = 32;
 /// Clients that write at once, each over a TCP connection of its own: both workers have some of them.
 const CLIENTS: usize = 16;
+/// How long Envoy may take to notice an update.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 type Test = (&'static str, fn(Front) -> Result<()>);
 
@@ -234,6 +236,16 @@ impl Watched {
         place_listener(self.directory.path(), self.port, document)
     }
 
+    /// Waits until Envoy's log holds a text.
+    fn says(&self, text: &str) -> Result<()> {
+        let start = Instant::now();
+        while !self.envoy.log().contains(text) {
+            ensure!(start.elapsed() < PATIENCE, "it does not say `{text}`: {}", self.envoy.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     fn client(&self, id: &str, token: &str) -> Client {
         Client::new(&self.url, &Connection { id: id.to_owned(), token: token.to_owned() })
     }
@@ -267,7 +279,7 @@ fn eventually(client: &Client, path: &str, status: u16) -> Result<Answer> {
         if answer.status == status {
             return Ok(answer);
         }
-        ensure!(start.elapsed() < Duration::from_secs(60), "expected {status}: {}", answer.brief());
+        ensure!(start.elapsed() < PATIENCE, "expected {status}: {}", answer.brief());
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -282,11 +294,10 @@ fn updates() -> Result<()> {
     goes.accept("POST", "/Users", &json!({ "userName": "ann" }))?;
 
     envoy.update(&json!({ "mode": "local", "connections": [connection("stays", "bad")], "slot": {} }))?;
-    let start = Instant::now();
-    while !envoy.envoy.log().contains("`slot`: is no field") {
-        ensure!(start.elapsed() < Duration::from_secs(60), "it does not say what is wrong: {}", envoy.envoy.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    envoy.says("`slot`: is no field")?;
+    let slots = json!({ "pages": 256 });
+    envoy.update(&json!({ "mode": "local", "connections": [connection("stays", "bad")], "slots": slots }))?;
+    envoy.says("`slots.pages`: can be changed by restarting Envoy only")?;
     ensure!(stays.total("/Users?count=0")? == 150, "a bad update has changed something");
 
     envoy.update(&document(json!([connection("stays", "new"), connection("comes", "t")])))?;

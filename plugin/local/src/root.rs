@@ -27,10 +27,7 @@ impl Root {
         let config = Config::parse(&self.get_plugin_configuration().unwrap_or_default());
         let config = Rc::new(config.map_err(|refused| refused.to_string())?);
         let mut worker = Worker::new(Rc::clone(&config), Rc::new(SharedData));
-        let made = worker.establish(host::entropy, host::now()).map_err(|_| {
-            let most = config.slots.connections;
-            format!("`slots.connections`: other connections took all {most} of them since Envoy's start")
-        })?;
+        let made = worker.establish(host::entropy, host::now())?;
         if made > 0 {
             log::warn!(
                 "local mode: {made} directories were made in Envoy's memory; all they will hold is lost when Envoy stops"

@@ -5,13 +5,18 @@ use std::rc::Rc;
 use scim_engine::store::{Call, Reply};
 use scim_filter::shared::Shared;
 
-use crate::config::Config;
+use crate::config::{Config, Slots};
 use crate::heads::Heads;
 use crate::pages::Pages;
 use crate::table::Room;
 
+/// Key of the sizes.
+const SIZES: &str = "ls";
+
 /// Heads and pages of every directory.
 pub struct Store<S> {
+    shared: Rc<S>,
+    slots: Slots,
     /// Heads.
     pub heads: Heads<S>,
     /// Pages.
@@ -25,8 +30,27 @@ pub struct Store<S> {
 impl<S: Shared> Store<S> {
     /// The store of an Envoy, as this configuration sees it.
     pub fn new(shared: Rc<S>, config: Rc<Config>) -> Self {
-        let pages = Pages::new(Rc::clone(&shared), config.slots.pages, config.engine.limits.page_bytes);
-        Self { heads: Heads::new(shared, config), pages, room: Room::Common, is_full: false }
+        let slots = config.slots;
+        let pages = Pages::new(Rc::clone(&shared), slots.pages, config.engine.limits.page_bytes);
+        let heads = Heads::new(Rc::clone(&shared), config);
+        Self { shared, slots, heads, pages, room: Room::Common, is_full: false }
+    }
+
+    /// Makes sure that the sizes are those everything was put in its place by, which are those of the first configuration.
+    ///
+    /// # Errors
+    /// One sentence that names the field that differs.
+    pub fn agree_on_sizes(&self) -> Result<(), String> {
+        let Slots { connections, pages, .. } = self.slots;
+        let own = [connections.to_le_bytes(), pages.to_le_bytes()].concat();
+        self.shared.set(SIZES, &own, None);
+        match self.shared.get(SIZES) {
+            Some((first, _)) if first == own => Ok(()),
+            Some((first, _)) if !first.starts_with(&connections.to_le_bytes()) => {
+                Err("`slots.connections`: can be changed by restarting Envoy only".to_owned())
+            }
+            _ => Err("`slots.pages`: can be changed by restarting Envoy only".to_owned()),
+        }
     }
 
     /// Begins a request: where its pages may be put.

@@ -127,9 +127,15 @@ fn connections_beyond_the_slots_are_refused_and_take_nobodys_place() {
     let slots = json!({ "slots": { "connections": 2 } });
     let mut first = worker(envoy.handle(0), &document(&["a", "b"], slots.clone()));
     id(&create(&mut first, "a", "ann"));
-    let more = document(&["a", "c"], slots);
-    let config = Rc::new(Config::parse(more.to_string().as_bytes()).unwrap());
-    assert!(Worker::new(config, Rc::new(envoy.handle(0))).establish(entropy, NOW).is_err());
+    let refused = |more: Value| {
+        let config = Rc::new(Config::parse(more.to_string().as_bytes()).unwrap());
+        Worker::new(config, Rc::new(envoy.handle(0))).establish(entropy, NOW).unwrap_err()
+    };
+    assert!(refused(document(&["a", "c"], slots)).starts_with("`slots.connections`"));
+    // Nor may the sizes change under what is there.
+    assert!(refused(document(&["a"], json!({}))).starts_with("`slots.connections`"));
+    let other = json!({ "slots": { "connections": 2, "pages": 512 } });
+    assert!(refused(document(&["a"], other)).starts_with("`slots.pages`"));
     assert_eq!(total(&get(&mut first, "a", "/Users")), 1);
     assert_eq!(total(&get(&mut first, "b", "/Users")), 0);
 }

@@ -51,9 +51,13 @@ impl<S: Shared> Worker<S> {
     /// Makes the directories that are not there yet; gives their number.
     ///
     /// # Errors
-    /// Too many other connections were configured before.
-    pub fn establish(&mut self, entropy: Entropy, now: u64) -> Result<usize, Full> {
+    /// One sentence that names the field of the configuration that does not go with what is there.
+    pub fn establish(&mut self, entropy: Entropy, now: u64) -> Result<usize, String> {
         let (config, mut made) = (Rc::clone(&self.config), 0);
+        self.store.agree_on_sizes()?;
+        let most = config.slots.connections;
+        let full =
+            |_: Full| format!("`slots.connections`: other connections took all {most} of them since Envoy's start");
         for (directory, record) in &config.connections {
             let now = Timestamp(now / 1000);
             let record = Record { created_at: now, ..record.clone() };
@@ -61,8 +65,9 @@ impl<S: Shared> Worker<S> {
             let mut txn = Txn::create(&view, directory);
             txn.set_record(record.to_bytes());
             // A directory without entries needs no page, so there is a commit.
-            let commit = txn.commit(&Env::new(now, entropy(), 0, &config.engine)).ok().flatten().ok_or(Full)?;
-            made += usize::from(self.store.heads.create(directory, &commit.head)?);
+            let commit = txn.commit(&Env::new(now, entropy(), 0, &config.engine)).ok().flatten();
+            let head = commit.map(|commit| commit.head).unwrap_or_default();
+            made += usize::from(self.store.heads.create(directory, &head).map_err(full)?);
         }
         Ok(made)
     }
