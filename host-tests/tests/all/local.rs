@@ -26,7 +26,7 @@ const CLIENTS: usize = 16;
 /// How long Envoy may take to notice an update.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-type Test = (&'static str, fn(Front) -> Result<()>);
+type Test = (&'static str, fn() -> Result<()>);
 
 /// What runs beside the corpus.
 pub fn trials() -> Vec<Trial> {
@@ -41,14 +41,16 @@ pub fn trials() -> Vec<Trial> {
                 clients::drive(client, local.url(), &local.deployment.connect(&Map::new())?)
             })
         }));
-        let tests: [Test; 2] = [
-            ("writers_on_two_workers_lose_nothing", loses_nothing),
-            ("it_says_at_its_start_that_nothing_lasts", warns),
-        ];
-        trials.extend(tests.map(|(test_name, test)| trial(format!("local::{name}::{test_name}"), move || test(front))));
+        let warning = format!("local::{name}::it_says_at_its_start_that_nothing_lasts");
+        trials.push(trial(warning, move || warns(front)));
     }
-    trials.push(trial("local::envoy::an_update_keeps_the_directories_and_a_bad_one_changes_nothing", updates));
-    trials.push(trial("local::envoy::a_full_table_answers_507_and_loses_nothing", fills_up));
+    let tests: [Test; 4] = [
+        ("local_proxy_wasm::writers_on_two_workers_lose_nothing", embedded_loses_nothing),
+        ("local_envoy::writers_on_two_workers_lose_nothing", envoy_loses_nothing),
+        ("local_envoy::an_update_keeps_the_directories_and_a_bad_one_changes_nothing", updates),
+        ("local_envoy::a_full_table_answers_507_and_loses_nothing", fills_up),
+    ];
+    trials.extend(tests.map(|(name, test)| trial(format!("local::{name}"), test)));
     trials
 }
 
@@ -143,15 +145,29 @@ fn id(resource: &Value) -> Result<String> {
     resource["id"].as_str().map(str::to_owned).with_context(|| format!("no id: {resource}"))
 }
 
+fn embedded_loses_nothing() -> Result<()> {
+    let local = server(Front::Embedded)?;
+    loses_nothing(local.url(), &local.deployment.connect(&Map::new())?)
+}
+
+fn envoy_loses_nothing() -> Result<()> {
+    let connections = json!([{ "id": "c", "tokens": [{ "token": "t" }] }]);
+    let envoy = Watched::start(&json!({ "mode": "local", "connections": connections }))?;
+    loses_nothing(&envoy.envoy.url, &envoy.client("c", "t").connection)?;
+    for worker in ["worker_0", "worker_1"] {
+        let served = envoy.envoy.stat(&format!("{worker}.downstream_cx_total"))?;
+        ensure!(served > 0, "{worker} has served nobody: this proves nothing");
+    }
+    envoy.envoy.has_not_trapped()
+}
+
 /// Everybody writes at once: users and memberships of their own, and names that all want. Each reads what it wrote.
-fn loses_nothing(front: Front) -> Result<()> {
-    let local = server(front)?;
-    let connection = local.deployment.connect(&Map::new())?;
-    let first = Client::new(local.url(), &connection);
+fn loses_nothing(url: &str, connection: &Connection) -> Result<()> {
+    let first = Client::new(url, connection);
     let group = id(&first.accept("POST", "/Groups", &json!({ "displayName": "Everybody" }))?)?;
     let written: Vec<Result<Written>> = std::thread::scope(|scope| {
         let write = |number| {
-            let (client, group) = (Client::new(local.url(), &connection), group.as_str());
+            let (client, group) = (Client::new(url, connection), group.as_str());
             scope.spawn(move || write(&client, group, number))
         };
         let writers: Vec<_> = (0..CLIENTS).map(write).collect();
@@ -211,7 +227,6 @@ fn warns(front: Front) -> Result<()> {
 struct Watched {
     directory: TempDir,
     envoy: Envoy,
-    url: String,
     port: u16,
 }
 
@@ -221,6 +236,7 @@ impl Watched {
         let [port] = free_ports()?;
         place_listener(directory.path(), port, document)?;
         let bootstrap = json!({
+            "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
             "node": { "id": "scim-edge", "cluster": "scim-edge" },
             "dynamic_resources": { "lds_config": { "path_config_source": {
                 "path": directory.path().join("lds.yaml"),
@@ -228,8 +244,8 @@ impl Watched {
             } } },
         });
         // JSON is YAML.
-        let envoy = Envoy::start(&directory.path().join("envoy"), &bootstrap.to_string(), 2, &[port])?;
-        Ok(Self { directory, envoy, url: format!("http://127.0.0.1:{port}"), port })
+        let envoy = Envoy::launch(directory.path(), "envoy", &bootstrap.to_string(), &["--concurrency", "2"])?;
+        Ok(Self { directory, envoy, port })
     }
 
     fn update(&self, document: &Value) -> Result<()> {
@@ -239,15 +255,15 @@ impl Watched {
     /// Waits until Envoy's log holds a text.
     fn says(&self, text: &str) -> Result<()> {
         let start = Instant::now();
-        while !self.envoy.log().contains(text) {
-            ensure!(start.elapsed() < PATIENCE, "it does not say `{text}`: {}", self.envoy.log());
+        while !self.envoy.log()?.contains(text) {
+            ensure!(start.elapsed() < PATIENCE, "it does not say `{text}`: {}", self.envoy.log()?);
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }
 
     fn client(&self, id: &str, token: &str) -> Client {
-        Client::new(&self.url, &Connection { id: id.to_owned(), token: token.to_owned() })
+        Client::new(&self.envoy.url, &Connection { id: id.to_owned(), token: token.to_owned() })
     }
 }
 
@@ -315,7 +331,7 @@ fn updates() -> Result<()> {
     eventually(&envoy.client("goes", "again"), "/Users", 200)?;
     ensure!(envoy.client("goes", "again").total("/Users")? == 1, "what comes back does not find what it left");
     ensure!(renewed.total("/Users?count=0")? == 151, "users are lost");
-    Ok(())
+    envoy.envoy.has_not_trapped()
 }
 
 fn fills_up() -> Result<()> {
@@ -335,7 +351,7 @@ fn fills_up() -> Result<()> {
         ensure!(users.len() < 10_000, "the table does not fill");
     };
     ensure!(refused.status == 507 && refused.json()["status"] == "507", "{}", refused.brief());
-    ensure!(envoy.envoy.log().contains("`slots.pages` is 256"), "it does not say what to do: {}", envoy.envoy.log());
+    envoy.says("`slots.pages` is 256")?;
     ensure!(client.total("/Users?count=0")? == users.len() as u64, "users are lost");
     for user in &users {
         let answer = client.send("GET", &format!("/Users/{user}"), None)?;
@@ -347,5 +363,5 @@ fn fills_up() -> Result<()> {
     }
     let answer = client.create("again")?;
     ensure!(answer.status == 201, "deletions make no room: {}", answer.brief());
-    Ok(())
+    envoy.envoy.has_not_trapped()
 }
