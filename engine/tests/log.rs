@@ -398,7 +398,7 @@ fn the_log_goes_with_its_connection() {
             .store
             .values()
             .keys()
-            .filter(|key| key.contains(&world.id) && !key.starts_with("head/"))
+            .filter(|key| key.contains(&world.id) && !key.starts_with("head:"))
             .cloned()
             .collect();
         assert_eq!(left, Vec::<String>::new());

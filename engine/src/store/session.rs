@@ -106,17 +106,17 @@ pub enum Reply {
 
 /// Key of a directory's head.
 pub fn head_key(directory: &DirectoryId) -> String {
-    format!("head/{}", directory.as_str())
+    format!("head:{}", directory.as_str())
 }
 
 /// Key of a page; at most 96 bytes.
 pub fn page_key(directory: &DirectoryId, page: &PageId) -> String {
-    format!("page/{}/{}", directory.as_str(), page.text())
+    format!("page:{}:{}", directory.as_str(), page.text())
 }
 
 /// Key of a directory's election counter.
 pub fn elect_key(directory: &DirectoryId) -> String {
-    format!("elect/{}", directory.as_str())
+    format!("elect:{}", directory.as_str())
 }
 
 /// One request on its way from arrival to answer.

@@ -25,7 +25,7 @@ fn heads_and_pages() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let store = example();
     let values = store.values();
     let of = |prefix: &str| values.iter().filter(|(k, _)| k.starts_with(prefix)).map(|(_, v)| v.clone()).collect();
-    (of("head/"), of("page/"))
+    (of("head:"), of("page:"))
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn every_flipped_byte_is_detected() {
 #[test]
 fn a_damaged_or_misplaced_page_is_named_and_not_served() {
     let pristine = example();
-    let keys: Vec<String> = pristine.values().keys().filter(|k| !k.starts_with("head/")).cloned().collect();
+    let keys: Vec<String> = pristine.values().keys().filter(|k| !k.starts_with("head:")).cloned().collect();
     let mut named = 0;
     for key in &keys {
         let store = example();
@@ -82,7 +82,7 @@ fn a_damaged_or_misplaced_page_is_named_and_not_served() {
 #[test]
 fn a_missing_page_ends_the_request_after_a_few_reloads() {
     let store = example();
-    store.values().retain(|key, _| key.starts_with("head/"));
+    store.values().retain(|key, _| key.starts_with("head:"));
     assert_eq!(run(session("list", 1, &config(tiny())), &store, &PageCache::new(0)).status, 500);
 }
 

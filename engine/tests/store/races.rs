@@ -97,7 +97,7 @@ impl Race {
     /// The pages from before the race: loading them is not what it is about.
     fn warm_cache(&self) -> PageCache {
         let cache = PageCache::new(usize::MAX);
-        for (_, bytes) in self.before.iter().filter(|(key, _)| key.starts_with("page/")) {
+        for (_, bytes) in self.before.iter().filter(|(key, _)| key.starts_with("page:")) {
             cache.insert(Arc::new(Page::decode(bytes.as_slice().into()).unwrap()));
         }
         cache
@@ -140,7 +140,7 @@ fn sorted(mut statuses: Vec<u16>) -> Vec<u16> {
 fn check_pages(ended: &Ended) {
     let reachable = check_tree(&ended.store, &directory(), tiny().page_bytes).len();
     let garbage = crate::support::head(&ended.store, &directory()).unwrap().garbage().len();
-    let stored = ended.store.values().keys().filter(|key| key.starts_with("page/")).count();
+    let stored = ended.store.values().keys().filter(|key| key.starts_with("page:")).count();
     assert_eq!(stored, reachable + garbage);
 }
 

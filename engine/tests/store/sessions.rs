@@ -18,7 +18,7 @@ fn scripts_see_what_earlier_ones_wrote() {
     }
     assert_eq!(run_one("get sum\nget k199\nget k099", 300).body, b"200;199;;");
     let reachable = check_tree(&store, &directory(), tiny().page_bytes).len();
-    let stored = store.values().keys().filter(|key| key.starts_with("page/")).count();
+    let stored = store.values().keys().filter(|key| key.starts_with("page:")).count();
     assert_eq!(stored, reachable + head(&store, &directory()).unwrap().garbage().len());
 }
 
@@ -42,7 +42,7 @@ fn the_environment_comes_into_being_when_it_is_looked_at() {
 #[test]
 fn a_creator_that_died_is_replaced_after_twenty_more_have_asked() {
     let (store, cache, config) = (MemoryStore::default(), PageCache::new(4096), config(tiny()));
-    store.values().insert("elect/environment".to_owned(), 1u64.to_be_bytes().to_vec());
+    store.values().insert("elect:environment".to_owned(), 1u64.to_be_bytes().to_vec());
     let ask = |n| run(session("in environment\nput a 1", n, &config), &store, &cache);
     for n in 0..19 {
         let response = ask(n);

@@ -170,7 +170,7 @@ fn a_large_removal_goes_in_bounded_steps_beside_reads_or_by_sweeping_and_leaves_
         assert!((5..100).contains(&steps), "{steps} steps for 2,500 entries");
         for (key, value) in deployment.stored() {
             assert!(
-                !key.starts_with("page/") && !String::from_utf8_lossy(&value).contains("somebody"),
+                !key.starts_with("page:") && !String::from_utf8_lossy(&value).contains("somebody"),
                 "{key} is left"
             );
         }
@@ -198,10 +198,10 @@ fn a_deletion_cut_off_between_its_commits_reads_as_done_and_can_be_finished() {
     let cut = || {
         let deployment = Deployment::new();
         let (id, token) = deployment.create("acme", "a");
-        let environment = deployment.store.values().get("head/environment").cloned().unwrap();
+        let environment = deployment.store.values().get("head:environment").cloned().unwrap();
         let one = format!("{CONNECTIONS}/{id}");
         assert_eq!(deployment.vendor("DELETE", &one, Value::Null).status, 204);
-        deployment.store.values().insert("head/environment".into(), environment);
+        deployment.store.values().insert("head:environment".into(), environment);
         assert_eq!(deployment.scim(&id, &token), 401);
         assert_eq!(deployment.vendor("GET", &one, Value::Null).status, 404);
         assert_eq!(deployment.vendor("GET", CONNECTIONS, Value::Null).body, json!([]));
@@ -220,9 +220,9 @@ fn a_deletion_cut_off_between_its_commits_reads_as_done_and_can_be_finished() {
 fn a_creation_cut_off_between_its_commits_leaves_nothing_to_see() {
     let deployment = Deployment::new();
     deployment.create("acme", "a");
-    let environment = deployment.store.values().get("head/environment").cloned().unwrap();
+    let environment = deployment.store.values().get("head:environment").cloned().unwrap();
     let (id, _) = deployment.create("acme", "b");
-    deployment.store.values().insert("head/environment".into(), environment);
+    deployment.store.values().insert("head:environment".into(), environment);
     assert_eq!(deployment.vendor("GET", &format!("{CONNECTIONS}/{id}"), Value::Null).status, 404);
     assert_eq!(deployment.vendor("GET", CONNECTIONS, Value::Null).body.as_array().unwrap().len(), 1);
     deployment.create("acme", "b");
