@@ -8,7 +8,7 @@ use crate::connections::connection::find;
 use crate::connections::create::release;
 use crate::connections::environment::{Entry, Environment};
 use crate::connections::error::ApiError;
-use crate::connections::record::State;
+use crate::connections::record::{MAX_SETTINGS, State};
 use crate::env::Env;
 use crate::error::ScimError;
 use crate::http::{Request, Response};
@@ -56,6 +56,9 @@ pub fn change<'v>(
     record.strict = strict.unwrap_or(record.strict);
     record.user_extensions = users.unwrap_or_else(|| std::mem::take(&mut record.user_extensions));
     record.group_extensions = groups.unwrap_or_else(|| std::mem::take(&mut record.group_extensions));
+    if serde_json::to_vec(record).map_or(0, |bytes| bytes.len()) > MAX_SETTINGS {
+        return Err(ApiError::invalid("settings", &format!("must not be larger than {MAX_SETTINGS} bytes")).into());
+    }
     check("userExtensions", &record.user_extensions, &[])?;
     check("groupExtensions", &[], &record.group_extensions)?;
     let commits = environment.commit(env)?.into_iter().chain(connection.commit(env)?).collect();

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
 
+/// Bytes of a connection's settings: they are part of its head, which every write stores again.
+pub const MAX_SETTINGS: usize = 64 << 10;
 /// Most live tokens of one connection.
 pub const MAX_TOKENS: usize = 8;
 

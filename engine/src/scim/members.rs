@@ -18,6 +18,8 @@ type Member = Map<String, Value>;
 
 /// Deepest nesting of groups that a user's `groups` follows.
 const DEPTH: usize = 16;
+/// Bytes of a member as it is stored. Its id is part of two keys, and a page holds several.
+const LARGEST: usize = 4 << 10;
 
 /// Every member of a group, or `tooMany`: a list is never silently cut.
 pub fn of_group(txn: &Txn<'_>, group: &str, limits: &Limits) -> Result<Vec<Member>, Fault> {
@@ -63,6 +65,9 @@ fn add(txn: &mut Txn<'_>, group: &str, members: Vec<Member>) -> Result<bool, Fau
         let mut merged = old.as_deref().map(decode).transpose()?.unwrap_or_default();
         merged.extend(member);
         let bytes = serde_json::to_vec(&merged).unwrap_or_default();
+        if bytes.len() > LARGEST {
+            return Err(ScimError::new(Wrong::TooLarge, format!("a member is larger than {LARGEST} bytes")).into());
+        }
         if old.as_deref() != Some(bytes.as_slice()) {
             changed = true;
             txn.put(layout::member(group, &id), bytes);
