@@ -27,6 +27,7 @@ pub mod token;
 mod tokens;
 pub mod user;
 pub mod vendor;
+pub mod verify;
 
 use serde_json::json;
 

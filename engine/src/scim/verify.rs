@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::connections::record::Record;
 use crate::env::Timestamp;
+use crate::log::Entry;
 use crate::resource::{self, is_stored};
 use crate::schema::{Attribute, Registry, ResourceType};
 use crate::scim::directory;
@@ -19,7 +20,8 @@ use crate::store::{Fault, Txn};
 ///
 /// Resources are whole and meet their schema, every index holds exactly what the resources say, unique values are
 /// held once, every membership is seen from both sides and from an existing group, what is never returned is not
-/// stored, and the counts of the tree are the numbers of its entries.
+/// stored, every entry of the log is one and of a commit that has been, and the counts of the tree are the numbers of its
+/// entries.
 ///
 /// # Errors
 /// [`Fault::Need`] for pages not at hand, [`Fault::Damaged`] for a tree or resource that cannot be read.
@@ -36,6 +38,7 @@ pub fn verify(txn: &Txn<'_>) -> Result<Vec<String>, Fault> {
         check.resources(txn.version(), kind, render::resource_type(registry, kind))?;
     }
     check.memberships()?;
+    check.log(txn.version());
     Ok(check.problems)
 }
 
@@ -144,6 +147,18 @@ impl Check {
         if index.unique() {
             let values: BTreeSet<&[u8]> = found.iter().filter_map(|key| layout::indexed_value(key)).collect();
             self.expect(values.len() == found.len(), || format!("a unique value of `{attribute}` is held twice"));
+        }
+    }
+
+    /// Every entry of the log can be read, under the version of a commit and its place in it.
+    fn log(&mut self, version: u64) {
+        let prefix = layout::log();
+        for (key, value) in self.below(&prefix) {
+            let place = key.strip_prefix(&prefix[..]).and_then(|place| place.split_first_chunk::<8>());
+            let known = place.is_some_and(|(of, number)| number.len() == 4 && u64::from_be_bytes(*of) <= version);
+            self.expect(known, || "an entry of the log is of a version the directory has not reached".to_owned());
+            let readable = serde_json::from_slice::<Entry>(&value).is_ok();
+            self.expect(readable, || "an entry of the log cannot be read".to_owned());
         }
     }
 
