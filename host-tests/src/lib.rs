@@ -17,5 +17,6 @@ pub mod native;
 pub mod place;
 pub mod prepared;
 pub mod raw;
+pub mod redis;
 pub mod server;
 pub mod variables;

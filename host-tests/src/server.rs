@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::deployment::{Deployment, Http};
 use crate::place;
+use crate::redis::Redis;
 
 /// How long a server may take until it answers; the first start compiles the guests.
 const START: Duration = Duration::from_secs(180);
@@ -52,8 +53,9 @@ pub struct Ready {
 pub struct Server {
     /// What it said.
     pub ready: Ready,
+    /// Its data directory.
+    pub data: PathBuf,
     process: Child,
-    data: PathBuf,
 }
 
 impl Server {
@@ -63,6 +65,16 @@ impl Server {
     /// Something was not built, or the server ends or does not answer in time.
     pub fn start(data: &Path, front: Front) -> Result<Self> {
         Self::start_with(data, front, &[])
+    }
+
+    /// The same over a Redis server, where there is one.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_on(data: &Path, front: Front, redis: Option<&Redis>) -> Result<Self> {
+        let Some(redis) = redis else { return Self::start(data, front) };
+        let config = redis.runtime_config()?;
+        Self::start_with(data, front, &["--runtime-config-file", &config.to_string_lossy()])
     }
 
     /// The same with more arguments.

@@ -15,6 +15,7 @@ use crate::envoy::{self, Envoy};
 use crate::front::{self, Front, FrontOptions, Owner};
 use crate::origin::{self, AccessLog};
 use crate::spin::app::App;
+use crate::spin::runtime_config::RuntimeConfig;
 
 /// Settings of `serve`.
 #[derive(Args)]
@@ -22,6 +23,9 @@ pub struct Options {
     /// Directory of everything that has to last; made if it is not there
     #[arg(long, value_name = "DIR", default_value = ".scim-edge")]
     data: PathBuf,
+    /// Where key-value stores are, as `spin up` takes it: SQLite (`type = "spin"`) or Redis; else SQLite in `--data`
+    #[arg(long, value_name = "FILE")]
+    runtime_config_file: Option<PathBuf>,
     /// Address of the front, which identity providers and people use; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -92,7 +96,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         return serve_local(&options, file, &mut signals).await;
     }
     let credentials = Credentials::of(&options.data)?;
-    let app = App::load(&options.app, &options.data, &variables(&credentials, &options))?;
+    let stores = RuntimeConfig::read(options.runtime_config_file.as_deref(), &options.data)?.open().await?;
+    let app = App::load(&options.app, &options.data, &stores, &variables(&credentials, &options))?;
     let access_log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
     let origin = origin::start(app, options.origin_listen, access_log).await?;
     let owner = Owner::Origin { address: origin.address, edge_secret: credentials.edge_secret.clone() };

@@ -102,7 +102,13 @@ fn command(data: &Path) -> Command {
 fn serve(data: &Path) -> Server {
     component("scim_spin_directory.wasm");
     let mut command = command(data);
-    let mut process = command.arg("--app").arg(root()).args(["--origin-listen", "127.0.0.1:0"]).spawn().unwrap();
+    command.arg("--app").arg(root()).args(["--origin-listen", "127.0.0.1:0"]);
+    ready(command)
+}
+
+/// The server once it answers.
+fn ready(mut command: Command) -> Server {
+    let mut process = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
@@ -219,12 +225,102 @@ fn a_body_over_the_limit_is_refused_before_it_is_sent() {
     assert_eq!(line, "HTTP/1.1 413 Payload Too Large\r\n");
 }
 
-fn check_refusal(command: &mut Command, expected: &str) {
+/// The table as `PRAGMA table_info` shows it: column, type, whether it may be null, place in the primary key.
+fn table(file: &rusqlite::Connection) -> Vec<(String, String, bool, i64)> {
+    let mut statement = file.prepare("PRAGMA table_info(spin_key_value)").unwrap();
+    let columns = statement.query_map([], |row| Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(5)?))).unwrap();
+    columns.collect::<Result<_, _>>().unwrap()
+}
+
+/// A file with the table exactly as Spin makes it, for its columns, their order and its key are what counts.
+fn made_by_spin(path: &Path) -> rusqlite::Connection {
+    let file = rusqlite::Connection::open(path).unwrap();
+    let columns = "store TEXT NOT NULL,\nkey   TEXT NOT NULL,\nvalue BLOB NOT NULL,\n\nPRIMARY KEY (store, key)";
+    file.execute_batch(&format!("CREATE TABLE IF NOT EXISTS spin_key_value (\n{columns}\n)")).unwrap();
+    file
+}
+
+#[test]
+fn a_file_of_spin_is_served_and_a_file_of_ours_is_one_of_spin() {
+    let ours = fresh();
+    let server = serve(ours.path());
+    let (base, token) = connect(&server);
+    let (status, made) = server.json("POST", &format!("{base}/Users"), &token, &user("ada"));
+    assert_eq!(status, 201, "{made}");
+    drop(server);
+
+    // What Spin does with our file: the same table, texts and blobs, a counter of eight bytes, no write-ahead log.
+    let theirs = fresh();
+    let spin = made_by_spin(&theirs.path().join("sqlite_key_value.db"));
+    let file = rusqlite::Connection::open(ours.path().join("sqlite_key_value.db")).unwrap();
+    assert_eq!(table(&file), table(&spin));
+    let kinds = "SELECT DISTINCT typeof(store) || ' ' || typeof(key) || ' ' || typeof(value) FROM spin_key_value";
+    assert_eq!(file.query_row(kinds, [], |row| row.get::<_, String>(0)).unwrap(), "text text blob");
+    let elected = "SELECT value FROM spin_key_value WHERE store = 'default' AND key = 'elect:environment'";
+    assert_eq!(file.query_row(elected, [], |row| row.get::<_, Vec<u8>>(0)).unwrap(), 1i64.to_le_bytes());
+    assert_eq!(file.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0)).unwrap(), "delete");
+    assert_eq!(file.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+
+    // The same entries, written into a file of Spin's by the statement Spin writes with, are served.
+    let write = "INSERT INTO spin_key_value (store, key, value) VALUES ($1, $2, $3) \
+                 ON CONFLICT(store, key) DO UPDATE SET value=$3";
+    let mut entries = file.prepare("SELECT store, key, value FROM spin_key_value").unwrap();
+    let mut rows = entries.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let entry: (String, String, Vec<u8>) = (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap());
+        spin.execute(write, rusqlite::params![entry.0, entry.1, entry.2]).unwrap();
+    }
+    drop(spin);
+    std::fs::copy(ours.path().join("credentials.json"), theirs.path().join("credentials.json")).unwrap();
+    let server = serve(theirs.path());
+    let (status, found) = server.json("GET", &format!("{base}/Users"), &token, &Value::Null);
+    assert_eq!((status, &found["Resources"][0]["id"]), (200, &made["id"]));
+    let (status, _) = server.json("POST", &format!("{base}/Users"), &token, &user("grace"));
+    assert_eq!(status, 201);
+}
+
+#[test]
+fn a_runtime_configuration_says_where_the_store_is() {
+    let data = fresh();
+    let config = data.path().join("runtime-config.toml");
+    let start = |text: &str| {
+        std::fs::write(&config, text).unwrap();
+        let mut command = command(data.path());
+        command.arg("--app").arg(root()).args(["--origin-listen", "127.0.0.1:0", "--runtime-config-file"]).arg(&config);
+        command
+    };
+    let count =
+        |server: &Server, of: &(String, String)| server.json("GET", &format!("{}/Users", of.0), &of.1, &Value::Null);
+
+    let server = ready(start("[key_value_store.default]\ntype = \"spin\"\npath = \"deep/store.db\""));
+    let connection = connect(&server);
+    drop(server);
+    assert!(data.path().join("deep/store.db").is_file() && !data.path().join("sqlite_key_value.db").exists());
+    let server = ready(start("[key_value_store.default]\ntype = \"spin\"\npath = \"deep/store.db\""));
+    assert_eq!(count(&server, &connection).0, 200);
+    drop(server);
+
+    let server = ready(start("[key_value_store.default]\ntype = \"spin\""));
+    assert_eq!(count(&server, &connection).0, 401, "a store in memory begins empty");
+    let connection = connect(&server);
+    assert_eq!(count(&server, &connection).0, 200);
+    drop(server);
+
+    check_refusal(&mut start("[key_value_store.default]\ntype = \"aws_dynamo\""), "takes Spin itself");
+    check_refusal(&mut start("[key_value_store.other]\nurl = 1"), "not a runtime configuration");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let redis = format!("[key_value_store.default]\ntype = \"redis\"\nurl = \"redis://:secret@{nobody}\"");
+    let said = check_refusal(&mut start(&redis), &format!("no Redis answers at {nobody}: start it, or correct `url`"));
+    assert!(!said.contains("secret"), "{said}");
+}
+
+fn check_refusal(command: &mut Command, expected: &str) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
     assert!(output.stdout.is_empty());
+    said
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     let mut stages = Stages::default();
     let (python, envoy) = stages.run("set-up", || {
         tools::wasm_targets()?;
+        tools::redis()?;
         Ok((tools::python_clients()?, tools::envoy()?))
     })?;
     let program = stages.run("build", || build::everything(false))?;

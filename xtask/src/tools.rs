@@ -1,4 +1,4 @@
-//! What a fresh machine lacks: wasm targets, and Python environments with pinned clients.
+//! What a fresh machine lacks: wasm targets, Redis, and Python environments with pinned clients.
 
 use std::fs;
 use std::path::PathBuf;
@@ -82,6 +82,22 @@ pub fn wrk() -> Result<()> {
     output(Command::new("apt-get").args(["install", "--yes", "wrk"]))
         .map(drop)
         .context("`wrk` is missing: install it (Debian: `apt-get install wrk`)")
+}
+
+/// Makes sure that `redis-server` can be started: the tests run on a real one.
+///
+/// # Errors
+/// It is missing and cannot be installed from here.
+pub fn redis() -> Result<()> {
+    if exists("redis-server") {
+        return Ok(());
+    }
+    let install = || -> Result<()> {
+        run(Command::new("apt-get").args(["update", "--quiet"]))?;
+        run(Command::new("apt-get").args(["install", "--yes", "--quiet", "redis-server"]))
+    };
+    install()
+        .context("`redis-server` is not installed: run `apt-get install redis-server` as root, or your system's like")
 }
 
 /// A virtual environment under `target` that holds exactly these packages; made again when the list changes.

@@ -12,7 +12,7 @@ use scim_host_tests::place;
 use scim_host_tests::server::Front;
 
 use crate::local;
-use crate::shared::{server, trial};
+use crate::shared::{server, server_on_redis, trial};
 
 /// Where cases run.
 #[derive(Clone, Copy)]
@@ -21,6 +21,8 @@ enum Place {
     Native,
     /// The Spin components in the embedded Spin world.
     Spin,
+    /// The same over a Redis server, which misreports every swap.
+    Redis,
     /// The filter in the embedded proxy-wasm host, in front of them.
     ProxyWasm,
     /// The filter in real Envoy, in front of them.
@@ -45,6 +47,7 @@ pub fn trials() -> Vec<Trial> {
     let places = [
         ("native", Place::Native),
         ("spin", Place::Spin),
+        ("redis", Place::Redis),
         ("proxy_wasm", Place::ProxyWasm),
         ("envoy", Place::Envoy),
         ("local_proxy_wasm", Place::Local(Front::Embedded)),
@@ -85,6 +88,7 @@ impl Lazy {
         let made = match self.place {
             Place::Native => Deployment::new(Box::new(Native::default()), native::CLIENT_ID, native::SECRET),
             Place::Spin => server(Front::Embedded)?.server.origin(),
+            Place::Redis => server_on_redis()?.server.origin(),
             Place::ProxyWasm => server(Front::Embedded)?.server.front(),
             Place::Envoy => server(Front::Envoy)?.server.front(),
             Place::Local(front) => return Ok(Arc::clone(&local::server(front)?.deployment)),

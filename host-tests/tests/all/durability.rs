@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use scim_host_tests::deployment::{Connection, Deployment};
 use scim_host_tests::message::{Answer, Request};
+use scim_host_tests::redis::Redis;
 use scim_host_tests::server::{Front, Server};
 use serde_json::{Map, Value, json};
 
@@ -20,26 +21,36 @@ const ENOUGH: usize = 60;
 
 /// One trial for each way in.
 pub fn trials() -> Vec<Trial> {
-    let fronts = [("spin", Front::None), ("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
-    let name = |front| format!("durability::{front}::acknowledged_writes_survive_kill_9_of_everything");
-    fronts.into_iter().map(|(front_name, front)| trial(name(front_name), move || check(front))).collect()
+    let grounds = [
+        ("spin", Front::None, false),
+        ("redis", Front::None, true),
+        ("proxy_wasm", Front::Embedded, false),
+        ("envoy", Front::Envoy, false),
+    ];
+    let name = |ground| format!("durability::{ground}::acknowledged_writes_survive_kill_9_of_everything");
+    grounds.into_iter().map(|(ground, front, redis)| trial(name(ground), move || check(front, redis))).collect()
 }
 
-fn check(front: Front) -> Result<()> {
+fn check(front: Front, on_redis: bool) -> Result<()> {
     let data = tempfile::tempdir()?;
     let data = data.path().join("data");
-    let server = Server::start(&data, front)?;
+    let mut redis = on_redis.then(Redis::start).transpose()?;
+    let server = Server::start_on(&data, front, redis.as_ref())?;
     let deployment = open(&server, front)?;
     let client = Client { connection: deployment.connect(&Map::new())?, deployment };
     let group = client.accept("POST", "/Groups", &json!({ "schemas": [GROUP], "displayName": "Everybody" }))?;
-    let before = write_until_killed(&client, &id(&group)?, server)?;
+    let before = write_until_killed(&client, &id(&group)?, || {
+        redis.iter_mut().try_for_each(Redis::kill)?;
+        server.kill_everything()
+    })?;
 
-    let server = Server::start(&data, front)?;
+    redis.iter_mut().try_for_each(Redis::restart)?;
+    let server = Server::start_on(&data, front, redis.as_ref())?;
     let client = Client { connection: client.connection, deployment: open(&server, front)? };
     before.is_all_there(&client, &id(&group)?)?;
     drop(server);
 
-    let server = Server::start(&data, front)?;
+    let server = Server::start_on(&data, front, redis.as_ref())?;
     let client = Client { connection: client.connection, deployment: open(&server, front)? };
     before.is_all_there(&client, &id(&group)?).context("after a second, orderly stop")
 }
@@ -85,7 +96,7 @@ struct Acknowledged {
 }
 
 /// Several clients write until the server is killed under them.
-fn write_until_killed(client: &Client, group: &str, server: Server) -> Result<Acknowledged> {
+fn write_until_killed(client: &Client, group: &str, kill: impl FnOnce() -> Result<()>) -> Result<Acknowledged> {
     let acknowledged = Mutex::new(Acknowledged::default());
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -102,7 +113,7 @@ fn write_until_killed(client: &Client, group: &str, server: Server) -> Result<Ac
         while count(&acknowledged) < ENOUGH && start.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let killed = server.kill_everything();
+        let killed = kill();
         stop.store(true, Ordering::Relaxed);
         killed
     })?;

@@ -14,6 +14,8 @@ mod kills;
 mod limits;
 mod local;
 mod observe;
+mod operator;
+mod redis;
 mod refusals;
 mod revocation;
 mod scene;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         configuration::trials(),
         tls::trials(),
         observe::trials(),
+        operator::trials(),
+        redis::trials(),
         clients::trials(),
         local::trials(),
         boundary::trials(),

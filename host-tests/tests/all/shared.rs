@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Failed, Trial};
+use scim_host_tests::redis::Redis;
 use scim_host_tests::server::{Front, Server};
 use tempfile::TempDir;
 
@@ -11,30 +12,41 @@ type Slot = Mutex<Option<std::result::Result<Arc<Running>, String>>>;
 
 static EMBEDDED: Slot = Mutex::new(None);
 static ENVOY: Slot = Mutex::new(None);
+static REDIS: Slot = Mutex::new(None);
 
-/// A server and its data.
+/// A server, its data and its store.
 pub struct Running {
     pub server: Server,
     _data: TempDir,
+    _redis: Option<Redis>,
 }
 
 /// The shared server with that front.
 pub fn server(front: Front) -> Result<Arc<Running>> {
-    let slot = if front == Front::Envoy { &ENVOY } else { &EMBEDDED };
+    shared(if front == Front::Envoy { &ENVOY } else { &EMBEDDED }, || start(front, None))
+}
+
+/// The shared server without a front whose store is a Redis server.
+pub fn server_on_redis() -> Result<Arc<Running>> {
+    shared(&REDIS, || start(Front::None, Some(Redis::start()?)))
+}
+
+fn shared(slot: &Slot, start: impl FnOnce() -> Result<Running>) -> Result<Arc<Running>> {
     let mut slot = slot.lock().map_err(|_| anyhow!("the server's start panicked"))?;
-    slot.get_or_insert_with(|| start(front).map(Arc::new).map_err(|error| format!("{error:#}")))
+    slot.get_or_insert_with(|| start().map(Arc::new).map_err(|error| format!("{error:#}")))
         .clone()
         .map_err(|error| anyhow!(error))
 }
 
-fn start(front: Front) -> Result<Running> {
+fn start(front: Front, redis: Option<Redis>) -> Result<Running> {
     let data = tempfile::tempdir().context("no directory for data")?;
-    Ok(Running { server: Server::start(&data.path().join("data"), front)?, _data: data })
+    let server = Server::start_on(&data.path().join("data"), front, redis.as_ref())?;
+    Ok(Running { server, _data: data, _redis: redis })
 }
 
 /// Stops every shared server.
 pub fn stop() {
-    for slot in [&EMBEDDED, &ENVOY] {
+    for slot in [&EMBEDDED, &ENVOY, &REDIS] {
         if let Ok(mut slot) = slot.lock() {
             slot.take();
         }

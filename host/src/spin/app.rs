@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::instances::Instances;
 use super::manifest::Manifest;
-use super::store::Database;
+use super::store::Stores;
 use super::world::{self, Grants};
 
 /// The header by which Spin tells a component the client's address.
@@ -30,13 +31,18 @@ pub struct App {
 }
 
 impl App {
-    /// Compiles what `directory/spin.toml` names. The store and compiled code are kept in `data`.
+    /// Compiles what `directory/spin.toml` names. Compiled code is kept in `data`.
     ///
     /// # Errors
-    /// A component is missing, does not compile or imports more than Spin offers; a variable has no value.
-    pub fn load(directory: &Path, data: &Path, values: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+    /// A component is missing, does not compile or imports more than Spin offers; a variable has no value, a store is not
+    /// among `stores`.
+    pub fn load(
+        directory: &Path,
+        data: &Path,
+        stores: &Stores,
+        values: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Self> {
         let manifest = Manifest::read(directory)?;
-        let database = Database::open(data)?;
         let engine = engine(data)?;
         let linker = world::linker(&engine)?;
         let mut components = BTreeMap::new();
@@ -50,8 +56,12 @@ impl App {
             let compiled = Component::from_file(&engine, &source)
                 .map_err(anyhow::Error::from)
                 .with_context(|| format!("component `{name}` does not compile"))?;
-            let (stores, variables) = (component.key_value_stores.clone(), manifest.resolve(component, values)?);
-            let grants = Grants { database: database.clone(), stores, variables };
+            let granted = component.key_value_stores.iter().map(|label| {
+                let store = stores.get(label).with_context(|| format!("no key-value store `{label}` is configured"))?;
+                Ok((label.clone(), Arc::clone(store)))
+            });
+            let stores = granted.collect::<anyhow::Result<Stores>>()?;
+            let grants = Grants { stores, variables: manifest.resolve(component, values)? };
             let instances = linker.instantiate_pre(&compiled).and_then(|pre| Instances::new(name, pre, grants));
             let instances =
                 instances.map_err(anyhow::Error::from).with_context(|| format!("component `{name}` does not fit"))?;

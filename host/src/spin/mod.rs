@@ -3,5 +3,6 @@
 pub mod app;
 mod instances;
 pub mod manifest;
+pub mod runtime_config;
 pub mod store;
 mod world;

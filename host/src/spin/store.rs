@@ -1,229 +1,62 @@
-//! Spin's key-value store over SQLite: the same file, the same table, the same semantics, kind or not.
+//! Spin's key-value store as a component calls it, whatever is behind it.
 //!
-//! One thread owns the connection; callers wait without blocking theirs. Each call is a transaction of its own.
+//! A store of ours does what Spin's store of the same name does with the same calls, kind or not: a component that works
+//! here must not learn about another store's habits in production.
 
-use std::path::Path;
-use std::sync::mpsc;
+pub mod redis;
+pub mod sqlite;
 
-use anyhow::Context;
-use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::oneshot;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-const GET: &str = "SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2";
-const LIST: &str = "SELECT key FROM spin_key_value WHERE store = ?1";
-const DELETE: &str = "DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2";
-const SWAP: &str = "UPDATE spin_key_value SET value = ?3 WHERE store = ?1 AND key = ?2 AND value = ?4";
-const SET: &str = "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3) \
-                   ON CONFLICT (store, key) DO UPDATE SET value = ?3";
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (store TEXT NOT NULL, key TEXT NOT NULL, \
-                      value BLOB NOT NULL, PRIMARY KEY (store, key))";
-
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
-
-/// The database file; clones share it.
-#[derive(Clone)]
-pub struct Database {
-    jobs: mpsc::Sender<Job>,
-}
-
-/// One named store of the database.
-#[derive(Clone)]
-pub struct Store {
-    database: Database,
-    label: String,
-}
+use async_trait::async_trait;
 
 /// What a store answers; the error is for the guest.
 pub type Answer<T> = Result<T, String>;
 
-impl Database {
-    /// Opens or creates `directory/sqlite_key_value.db`.
-    ///
-    /// # Errors
-    /// The file can not be opened, or is no database.
-    pub fn open(directory: &Path) -> anyhow::Result<Self> {
-        let path = directory.join("sqlite_key_value.db");
-        let open = || Connection::open(&path).and_then(|database| database.execute(CREATE, []).map(|_| database));
-        let mut database = open().with_context(|| format!("can not use `{}`", path.display()))?;
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let work = move || queue.into_iter().for_each(|job| job(&mut database));
-        std::thread::Builder::new().name("key-value".to_owned()).spawn(work)?;
-        Ok(Self { jobs })
-    }
+/// Stores by the label under which components open them.
+pub type Stores = BTreeMap<String, Arc<dyn Store>>;
 
-    /// The store of that name; it needs no creation.
-    pub fn store(&self, label: &str) -> Store {
-        Store { database: self.clone(), label: label.to_owned() }
-    }
-}
-
-impl Store {
+/// An open store: the functions of `spin:key-value` and `wasi:keyvalue`. Every method fails with what the store says.
+#[async_trait]
+pub trait Store: Send + Sync {
     /// The value of a key.
-    ///
-    /// # Errors
-    /// As every method here: the database refuses.
-    pub async fn get(&self, key: String) -> Answer<Option<Vec<u8>>> {
-        self.run(move |database, label| read(database, label, &key)).await
-    }
+    async fn get(&self, key: String) -> Answer<Option<Vec<u8>>>;
 
     /// Sets a key.
-    pub async fn set(&self, key: String, value: Vec<u8>) -> Answer<()> {
-        self.run(move |database, label| write(database, label, &key, &value)).await
-    }
+    async fn set(&self, key: String, value: Vec<u8>) -> Answer<()>;
 
     /// Removes a key, if it is there.
-    pub async fn delete(&self, key: String) -> Answer<()> {
-        self.run(move |database, label| remove(database, label, &key)).await
-    }
+    async fn delete(&self, key: String) -> Answer<()>;
 
     /// Whether a key is there.
-    pub async fn exists(&self, key: String) -> Answer<bool> {
-        self.run(move |database, label| database.prepare_cached(GET)?.exists(params![label, key])).await
-    }
+    async fn exists(&self, key: String) -> Answer<bool>;
 
     /// Every key.
-    pub async fn keys(&self) -> Answer<Vec<String>> {
-        self.run(|database, label| database.prepare_cached(LIST)?.query_map([label], |row| row.get(0))?.collect()).await
-    }
+    async fn keys(&self) -> Answer<Vec<String>>;
 
-    /// Keys with their values; as with Spin, absent keys are left out.
-    pub async fn get_many(&self, keys: Vec<String>) -> Answer<Vec<(String, Option<Vec<u8>>)>> {
-        self.run(move |database, label| {
-            let transaction = database.transaction()?;
-            let pairs =
-                keys.into_iter().map(|key| Ok(read(&transaction, label, &key)?.map(|value| (key, Some(value)))));
-            pairs.filter_map(Result::transpose).collect()
-        })
-        .await
-    }
+    /// Keys with their values. What stands for an absent key differs between stores.
+    async fn get_many(&self, keys: Vec<String>) -> Answer<Vec<(String, Option<Vec<u8>>)>>;
 
-    /// Sets keys, all or none.
-    pub async fn set_many(&self, pairs: Vec<(String, Vec<u8>)>) -> Answer<()> {
-        self.run(move |database, label| {
-            let transaction = database.transaction()?;
-            pairs.iter().try_for_each(|(key, value)| write(&transaction, label, key, value))?;
-            transaction.commit()
-        })
-        .await
-    }
+    /// Sets keys. Whether all or none are set when it fails differs between stores.
+    async fn set_many(&self, pairs: Vec<(String, Vec<u8>)>) -> Answer<()>;
 
-    /// Removes keys, all or none.
-    pub async fn delete_many(&self, keys: Vec<String>) -> Answer<()> {
-        self.run(move |database, label| {
-            let transaction = database.transaction()?;
-            keys.iter().try_for_each(|key| remove(&transaction, label, key))?;
-            transaction.commit()
-        })
-        .await
-    }
+    /// Removes keys, as [`Store::set_many`] sets them.
+    async fn delete_many(&self, keys: Vec<String>) -> Answer<()>;
 
-    /// Adds to a counter (eight bytes, little-endian; absent is 0) and answers its new value.
-    pub async fn increment(&self, key: String, delta: i64) -> Answer<i64> {
-        self.run(move |database, label| {
-            let transaction = database.transaction()?;
-            let old: [u8; 8] = match read(&transaction, label, &key)? {
-                None => [0; 8],
-                Some(value) => value.try_into().map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, 0))?,
-            };
-            let new = i64::from_le_bytes(old).wrapping_add(delta);
-            write(&transaction, label, &key, &new.to_le_bytes())?;
-            transaction.commit()?;
-            Ok(new)
-        })
-        .await
-    }
+    /// Adds to a counter, where absent is 0, and answers its new value.
+    async fn increment(&self, key: String, delta: i64) -> Answer<i64>;
 
-    /// Replaces a value if it is still `expected`. As with Spin, a key expected to be absent is set whatever it holds.
-    pub async fn swap(&self, key: String, expected: Option<Vec<u8>>, value: Vec<u8>) -> Answer<bool> {
-        self.run(move |database, label| match expected {
-            None => write(database, label, &key, &value).map(|()| true),
-            Some(old) => {
-                let changed = database.prepare_cached(SWAP)?.execute(params![label, key, value, old])?;
-                Ok(changed == 1)
-            }
-        })
-        .await
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection, &str) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Answer<T> {
-        let (sender, receiver) = oneshot::channel();
-        let label = self.label.clone();
-        let job: Job = Box::new(move |database| {
-            // A caller that went away has no use for the answer.
-            let _gone = sender.send(work(database, &label));
-        });
-        self.database.jobs.send(job).map_err(|_| "the store is closed")?;
-        receiver.await.map_err(|_| "the store is closed")?.map_err(|error| error.to_string())
-    }
+    /// Begins a compare-and-swap of a key.
+    async fn compare(&self, key: String) -> Answer<Arc<dyn Comparison>>;
 }
 
-fn read(database: &Connection, label: &str, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
-    database.prepare_cached(GET)?.query_row(params![label, key], |row| row.get(0)).optional()
-}
+/// A compare-and-swap under way. It compares with what [`Comparison::current`] gave; without it, with an absent key.
+#[async_trait]
+pub trait Comparison: Send + Sync {
+    /// The value to compare with, read now.
+    async fn current(&self) -> Answer<Option<Vec<u8>>>;
 
-fn write(database: &Connection, label: &str, key: &str, value: &[u8]) -> rusqlite::Result<()> {
-    database.prepare_cached(SET)?.execute(params![label, key, value]).map(drop)
-}
-
-fn remove(database: &Connection, label: &str, key: &str) -> rusqlite::Result<()> {
-    database.prepare_cached(DELETE)?.execute(params![label, key]).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opened() -> (tempfile::TempDir, Store) {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Database::open(directory.path()).unwrap().store("default");
-        (directory, store)
-    }
-
-    #[tokio::test]
-    async fn a_swap_compares_the_old_value_and_takes_absence_for_permission() {
-        let (_directory, store) = opened();
-        store.set("k".into(), b"a".to_vec()).await.unwrap();
-        assert_eq!(store.swap("k".into(), Some(b"b".to_vec()), b"c".to_vec()).await, Ok(false));
-        assert_eq!(store.swap("k".into(), Some(b"a".to_vec()), b"c".to_vec()).await, Ok(true));
-        assert_eq!(store.swap("k".into(), None, b"d".to_vec()).await, Ok(true));
-        assert_eq!(store.get("k".into()).await, Ok(Some(b"d".to_vec())));
-    }
-
-    #[tokio::test]
-    async fn a_counter_is_eight_bytes_little_endian() {
-        let (_directory, store) = opened();
-        assert_eq!(store.increment("n".into(), 258).await, Ok(258));
-        assert_eq!(store.increment("n".into(), -1).await, Ok(257));
-        assert_eq!(store.get("n".into()).await, Ok(Some(vec![1, 1, 0, 0, 0, 0, 0, 0])));
-    }
-
-    #[tokio::test]
-    async fn a_batch_skips_absent_keys_and_stores_are_apart() {
-        let (_directory, store) = opened();
-        let pairs = vec![("a".to_owned(), vec![1]), ("b".to_owned(), vec![2])];
-        store.set_many(pairs).await.unwrap();
-        let found = store.get_many(vec!["b".into(), "x".into()]).await;
-        assert_eq!(found, Ok(vec![("b".to_owned(), Some(vec![2]))]));
-        store.delete_many(vec!["a".into(), "x".into()]).await.unwrap();
-        assert_eq!(store.keys().await, Ok(vec!["b".to_owned()]));
-        assert_eq!(store.database.store("other").keys().await, Ok(vec![]));
-    }
-
-    #[tokio::test]
-    async fn the_file_is_laid_out_as_spin_lays_it_out() {
-        let (directory, store) = opened();
-        store.set("k".into(), b"v".to_vec()).await.unwrap();
-        let file = Connection::open(directory.path().join("sqlite_key_value.db")).unwrap();
-        let row: (String, String, Vec<u8>) = file
-            .query_row("SELECT store, key, value FROM spin_key_value", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .unwrap();
-        assert_eq!(row, ("default".to_owned(), "k".to_owned(), b"v".to_vec()));
-        let mode: String = file.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
-        assert_eq!(mode, "delete");
-    }
+    /// Sets the key unless it has changed. False is what the guest is told of a lost race; it need not be true.
+    async fn swap(&self, value: Vec<u8>) -> Answer<bool>;
 }

@@ -1,6 +1,6 @@
 //! What a component instance may import, and the state it does it with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -9,8 +9,7 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-pub use super::store::Store;
-use super::store::{Answer, Database};
+use super::store::{Answer, Comparison, Stores};
 
 wasmtime::component::bindgen!({
     path: "wit",
@@ -19,7 +18,7 @@ wasmtime::component::bindgen!({
     with: {
         "spin:key-value/key-value.store": Store,
         "wasi:keyvalue/store.bucket": Store,
-        "wasi:keyvalue/atomics.cas": Comparison,
+        "wasi:keyvalue/atomics.cas": Swap,
     },
 });
 
@@ -29,23 +28,26 @@ use wasi::keyvalue::{atomics, batch, store};
 
 /// Bytes of memory one instance may use.
 const MEMORY: usize = 512 << 20;
+/// Swaps an instance may begin. As with Spin, one that was tried keeps its place for as long as the instance lives.
+const SWAPS: u32 = 256;
+
+/// A store a component has opened.
+pub type Store = Arc<dyn super::store::Store>;
 
 /// What a component is granted.
 #[derive(Clone)]
 pub struct Grants {
-    /// Where its stores live.
-    pub database: Database,
-    /// Labels of the stores it may open.
-    pub stores: BTreeSet<String>,
+    /// The stores it may open.
+    pub stores: Stores,
     /// Its variables.
     pub variables: BTreeMap<String, String>,
 }
 
-/// A compare-and-swap under way.
-pub struct Comparison {
+/// A compare-and-swap a component has begun.
+pub struct Swap {
     store: Store,
     key: String,
-    seen: Option<Vec<u8>>,
+    comparison: Arc<dyn Comparison>,
 }
 
 /// State of one component instance.
@@ -56,6 +58,7 @@ pub struct World {
     outbound: NoOutbound,
     limits: StoreLimits,
     grants: Arc<Grants>,
+    swaps: u32,
 }
 
 impl World {
@@ -64,7 +67,7 @@ impl World {
         let wasi = WasiCtx::builder().inherit_stdout().inherit_stderr().build();
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY).build();
         let (table, http) = (ResourceTable::new(), WasiHttpCtx::new());
-        Self { table, wasi, http, outbound: NoOutbound, limits, grants }
+        Self { table, wasi, http, outbound: NoOutbound, limits, grants, swaps: 0 }
     }
 
     /// The bounds of the instance.
@@ -73,7 +76,29 @@ impl World {
     }
 
     fn granted(&self, label: &str) -> Option<Store> {
-        self.grants.stores.contains(label).then(|| self.grants.database.store(label))
+        self.grants.stores.get(label).cloned()
+    }
+
+    async fn begin(&mut self, store: Store, key: String) -> wasmtime::Result<Answer<Resource<Swap>>> {
+        if self.swaps >= SWAPS {
+            return Ok(Err("too many compare_and_swaps opened".to_owned()));
+        }
+        let comparison = match store.compare(key.clone()).await {
+            Ok(comparison) => comparison,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        self.swaps += 1;
+        Ok(Ok(self.table.push(Swap { store, key, comparison })?))
+    }
+
+    /// What follows a swap that failed: as Spin does, another one is begun, with the value as it is now.
+    async fn begin_again(&mut self, store: Store, key: String) -> wasmtime::Result<Answer<Resource<Swap>>> {
+        let next = match self.begin(store, key).await? {
+            Ok(next) => next,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let comparison = Arc::clone(&self.table.get(&next)?.comparison);
+        Ok(comparison.current().await.map(|_| next))
     }
 
     fn store(&self, handle: &Resource<Store>) -> wasmtime::Result<Store> {
@@ -261,13 +286,15 @@ impl store::HostBucket for World {
     }
 }
 
+/// As Spin does, a batch of nothing is answered without asking the store.
 impl batch::Host for World {
     async fn get_many(
         &mut self,
         handle: Resource<Store>,
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<(String, Option<Vec<u8>>)>, store::Error>> {
-        Ok(answer(self.store(&handle)?.get_many(keys).await))
+        let store = self.store(&handle)?;
+        Ok(if keys.is_empty() { Ok(Vec::new()) } else { answer(store.get_many(keys).await) })
     }
 
     async fn set_many(
@@ -275,7 +302,8 @@ impl batch::Host for World {
         handle: Resource<Store>,
         pairs: Vec<(String, Vec<u8>)>,
     ) -> wasmtime::Result<Result<(), store::Error>> {
-        Ok(answer(self.store(&handle)?.set_many(pairs).await))
+        let store = self.store(&handle)?;
+        Ok(if pairs.is_empty() { Ok(()) } else { answer(store.set_many(pairs).await) })
     }
 
     async fn delete_many(
@@ -283,7 +311,8 @@ impl batch::Host for World {
         handle: Resource<Store>,
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<(), store::Error>> {
-        Ok(answer(self.store(&handle)?.delete_many(keys).await))
+        let store = self.store(&handle)?;
+        Ok(if keys.is_empty() { Ok(()) } else { answer(store.delete_many(keys).await) })
     }
 }
 
@@ -292,27 +321,19 @@ impl atomics::HostCas for World {
         &mut self,
         handle: Resource<Store>,
         key: String,
-    ) -> wasmtime::Result<Result<Resource<Comparison>, store::Error>> {
+    ) -> wasmtime::Result<Result<Resource<Swap>, store::Error>> {
         let store = self.store(&handle)?;
-        Ok(Ok(self.table.push(Comparison { store, key, seen: None })?))
+        Ok(answer(self.begin(store, key).await?))
     }
 
-    async fn current(
-        &mut self,
-        handle: Resource<Comparison>,
-    ) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
-        let Comparison { store, key, .. } = self.table.get(&handle)?;
-        let (store, key) = (store.clone(), key.clone());
-        let seen = match store.get(key).await {
-            Ok(seen) => seen,
-            Err(reason) => return Ok(Err(store::Error::Other(reason))),
-        };
-        self.table.get_mut(&handle)?.seen.clone_from(&seen);
-        Ok(Ok(seen))
+    async fn current(&mut self, handle: Resource<Swap>) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
+        let comparison = Arc::clone(&self.table.get(&handle)?.comparison);
+        Ok(answer(comparison.current().await))
     }
 
-    async fn drop(&mut self, handle: Resource<Comparison>) -> wasmtime::Result<()> {
+    async fn drop(&mut self, handle: Resource<Swap>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
+        self.swaps = self.swaps.saturating_sub(1);
         Ok(())
     }
 }
@@ -329,21 +350,18 @@ impl atomics::Host for World {
 
     async fn swap(
         &mut self,
-        handle: Resource<Comparison>,
+        handle: Resource<Swap>,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), atomics::CasError>> {
-        let Comparison { store, key, seen } = self.table.delete(handle)?;
-        match store.swap(key.clone(), seen, value).await {
+        let Swap { store, key, comparison } = self.table.delete(handle)?;
+        let failed = |reason| atomics::CasError::StoreError(store::Error::Other(reason));
+        match comparison.swap(value).await {
             Ok(true) => Ok(Ok(())),
-            Ok(false) => {
-                let seen = match store.get(key.clone()).await {
-                    Ok(seen) => seen,
-                    Err(reason) => return Ok(Err(atomics::CasError::StoreError(store::Error::Other(reason)))),
-                };
-                let next = self.table.push(Comparison { store, key, seen })?;
-                Ok(Err(atomics::CasError::CasFailed(next)))
-            }
-            Err(reason) => Ok(Err(atomics::CasError::StoreError(store::Error::Other(reason)))),
+            Ok(false) => Ok(Err(match self.begin_again(store, key).await? {
+                Ok(next) => atomics::CasError::CasFailed(next),
+                Err(reason) => failed(reason),
+            })),
+            Err(reason) => Ok(Err(failed(reason))),
         }
     }
 }
