@@ -1,120 +1,176 @@
-//! Whether every page that is referred to is there and whole, and which pages nobody refers to.
+//! `scim-edge check`: whether every directory holds together.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use scim_engine::store::{DirectoryId, Head, Page, PageId, page_key};
+use scim_engine::connections::record::Record;
+use scim_engine::connections::verify::Findings;
+use scim_engine::scim::layout::{self, Kind};
+use scim_engine::store::{DirectoryId, Head, Txn, View};
+use scim_engine::{connections, scim};
+use serde::Serialize;
 
-use super::{Data, Offline};
-use crate::serve;
+use super::{Data, Keys, Offline, Snapshot};
 
-/// Settings of `sweep`.
+/// Settings of `check`.
 #[derive(clap::Args)]
-pub struct SweepOptions {
+pub struct Options {
     #[command(flatten)]
     data: Data,
-    /// Orphan pages to remove at most; run it again for the rest
-    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
-    limit: usize,
+    /// Print one JSON document instead of lines
+    #[arg(long)]
+    json: bool,
 }
 
-/// What a directory's pages are like.
-#[derive(Debug, Default)]
+/// What all directories are like.
+#[derive(Debug, Serialize)]
 pub struct Report {
-    /// Pages the head refers to, directly or not.
+    /// Whether there is no problem anywhere. Orphans and unfinished work are none.
+    pub sound: bool,
+    /// Each directory, by name.
+    pub directories: Vec<Examined>,
+}
+
+/// What a directory is like.
+#[derive(Debug, Default, Serialize)]
+pub struct Examined {
+    /// Its name: a connection's id, `environment`, or `log-` and a connection's id.
+    pub directory: String,
+    /// The connection's name and account, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// Number of commits so far.
+    pub version: u64,
+    /// Pages the head leads to.
     pub pages: usize,
     /// Entries in them.
     pub entries: u64,
-    /// Pages nobody refers to.
-    pub orphans: Vec<PageId>,
-    /// What is wrong, one line each.
+    /// Users.
+    pub users: u64,
+    /// Groups.
+    pub groups: u64,
+    /// Pages nobody refers to: of commits that were cut off, or are under way. `scim-edge sweep` removes the former.
+    pub orphans: usize,
+    /// What a request was about to do when it was cut off, or is doing; the next one that meets it goes on.
+    pub unfinished: Vec<String>,
+    /// What is wrong.
     pub problems: Vec<String>,
 }
 
-/// `scim-edge check`: prints a line for each directory and each problem. Whether all is well.
+/// `scim-edge check`: prints a report. Whether all is well.
 ///
 /// # Errors
 /// The data cannot be read.
-pub fn check(data: &Data) -> anyhow::Result<bool> {
-    let offline = Offline::open(&data.data, false)?;
-    let mut sound = true;
-    for directory in offline.directories()? {
-        let report = examine(&offline, &directory)?;
-        let Report { pages, entries, orphans, problems } = &report;
-        let (name, orphans) = (directory.as_str(), orphans.len());
-        println!("{name}: {pages} pages, {entries} entries, {orphans} orphan pages, {} problems", problems.len());
-        problems.iter().for_each(|problem| println!("{name}: {problem}"));
-        sound &= problems.is_empty();
+pub fn run(options: &Options) -> anyhow::Result<bool> {
+    let report = examine_all(&options.data.open()?)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        report.directories.iter().for_each(Examined::print);
+        let (count, bad) = (report.directories.len(), report.directories.iter().filter(|one| !one.is_sound()).count());
+        println!("{count} directories, {bad} with problems");
     }
-    Ok(sound)
+    Ok(report.sound)
 }
 
-/// `scim-edge sweep`: removes pages nobody refers to. They come from commits that were cut off.
+/// Examines every directory.
 ///
 /// # Errors
-/// A server uses the data, or a directory is damaged, so that what it refers to is not known.
-pub fn sweep(options: &SweepOptions) -> anyhow::Result<()> {
-    let _lock = serve::lock(&options.data.data)?;
-    let offline = Offline::open(&options.data.data, true)?;
-    let mut removed = 0;
-    for directory in offline.directories()? {
-        let report = examine(&offline, &directory)?;
-        anyhow::ensure!(report.problems.is_empty(), "`{}` is damaged: run `scim-edge check`", directory.as_str());
-        for orphan in report.orphans.iter().take(options.limit - removed) {
-            offline.delete(&page_key(&directory, orphan))?;
-            removed += 1;
+/// The store fails.
+pub fn examine_all(offline: &Offline) -> anyhow::Result<Report> {
+    let environment = DirectoryId::environment();
+    // First of all: what it lists has been made by now, whatever servers do meanwhile.
+    let listing = Snapshot::take(offline, &environment);
+    let keys = offline.keys()?;
+    let mut heads = HashMap::new();
+    let mut directories = Vec::new();
+    for directory in keys.directories().iter().filter(|directory| **directory != environment) {
+        match Snapshot::take(offline, directory) {
+            Err(error) => directories.push(Examined::unreadable(directory, &error)),
+            Ok(snapshot) => {
+                heads.insert(directory.clone(), Some(Arc::clone(snapshot.head())));
+                directories.push(Examined::of(&snapshot, directory, &keys));
+            }
         }
     }
-    offline.commit()?;
-    println!("{removed} orphan pages removed");
-    Ok(())
-}
-
-/// Walks a directory from its head.
-///
-/// # Errors
-/// The database cannot be read.
-pub fn examine(offline: &Offline, directory: &DirectoryId) -> anyhow::Result<Report> {
-    let mut report = Report::default();
-    let head = match offline.head(directory) {
-        Ok(head) => head,
-        Err(error) => {
-            report.problems.push(format!("{error:#}"));
-            return Ok(report);
+    match listing {
+        Ok(snapshot) => {
+            let mut examined = Examined::of(&snapshot, &environment, &keys);
+            if examined.is_sound() {
+                examined.take(environment_findings(&snapshot, heads));
+            }
+            directories.insert(0, examined);
         }
-    };
-    let reached = walk(offline, directory, &head, &mut report)?;
-    let known: HashSet<&PageId> = reached.iter().chain(head.garbage()).collect();
-    let stored = offline.names(&format!("page/{}/", directory.as_str()))?;
-    report.orphans = stored.iter().filter_map(|name| PageId::parse(name)).filter(|id| !known.contains(id)).collect();
-    Ok(report)
+        Err(_) if directories.is_empty() => {}
+        Err(error) => directories.insert(0, Examined::unreadable(&environment, &error)),
+    }
+    Ok(Report { sound: directories.iter().all(Examined::is_sound), directories })
 }
 
-fn walk(
-    offline: &Offline,
-    directory: &DirectoryId,
-    head: &Head,
-    report: &mut Report,
-) -> anyhow::Result<HashSet<PageId>> {
-    let mut reached = HashSet::new();
-    let mut open: Vec<(PageId, u8)> = head.root().iter().map(|root| (root.id, root.level)).collect();
-    while let Some((id, level)) = open.pop() {
-        reached.insert(id);
-        report.pages += 1;
-        let page = match offline.get(&page_key(directory, &id))?.map(|bytes| Page::decode(bytes.into())) {
-            None => Err("is missing".to_owned()),
-            Some(Err(damage)) => Err(format!("is damaged: {damage}")),
-            Some(Ok(page)) if *page.id() != id || page.level() != level => Err("is not where it belongs".to_owned()),
-            Some(Ok(page)) => Ok(page),
+/// What the environment says of the other directories.
+fn environment_findings(snapshot: &Snapshot, heads: HashMap<DirectoryId, Option<Arc<Head>>>) -> Findings {
+    let read = snapshot.read(|own, _| {
+        let heads = heads.into_iter().chain(own.heads.clone()).collect();
+        connections::verify::verify(&View { heads, pages: snapshot })
+    });
+    read.unwrap_or_else(|error| Findings { problems: vec![format!("{error:#}")], unfinished: Vec::new() })
+}
+
+impl Examined {
+    fn unreadable(directory: &DirectoryId, error: &anyhow::Error) -> Self {
+        Self { directory: directory.as_str().to_owned(), problems: vec![format!("{error:#}")], ..Self::default() }
+    }
+
+    fn of(snapshot: &Snapshot, directory: &DirectoryId, keys: &Keys) -> Self {
+        let head = snapshot.head();
+        let record = Record::from_bytes(head.record());
+        let mut examined = Self {
+            directory: directory.as_str().to_owned(),
+            connection: record.map(|record| format!("`{}` of `{}`", record.connection_name, record.tenant_id)),
+            version: head.version(),
+            pages: snapshot.size(),
+            entries: snapshot.entries,
+            orphans: snapshot.orphans(keys.pages(directory)).len(),
+            problems: snapshot.problems.clone(),
+            ..Self::default()
         };
-        match page {
-            Err(problem) => report.problems.push(format!("page `{}` {problem}", id.text())),
-            Ok(page) if level == 0 => report.entries += page.len() as u64,
-            Ok(page) => open.extend(page.children().map(|child| (child, level - 1))),
+        // What lies below a page that is missing would only be found missing again, in other words.
+        if examined.is_sound() && directory.as_str() != DirectoryId::ENVIRONMENT {
+            let verified = snapshot.read(|view, directory| {
+                let Some(txn) = Txn::open(view, directory)? else { return Ok((0, 0, Vec::new())) };
+                let count = |kind| {
+                    let range = layout::under(&layout::resources(kind));
+                    txn.count(&range.start..&range.end)
+                };
+                Ok((count(Kind::User)?, count(Kind::Group)?, scim::verify(&txn)?))
+            });
+            match verified {
+                Ok((users, groups, problems)) => {
+                    (examined.users, examined.groups, examined.problems) = (users, groups, problems);
+                }
+                Err(error) => examined.problems.push(format!("{error:#}")),
+            }
         }
+        examined
     }
-    let counted = head.root().map_or(0, |root| root.count);
-    if report.problems.is_empty() && counted != report.entries {
-        report.problems.push(format!("the head counts {counted} entries, the pages hold {}", report.entries));
+
+    fn take(&mut self, findings: Findings) {
+        self.problems.extend(findings.problems);
+        self.unfinished.extend(findings.unfinished);
     }
-    Ok(reached)
+
+    fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn print(&self) {
+        let Self { directory, connection, pages, entries, users, groups, orphans, .. } = self;
+        let what = connection
+            .as_ref()
+            .map_or_else(String::new, |connection| format!(" ({connection}: {users} users, {groups} groups)"));
+        let state = if self.is_sound() { "sound" } else { "NOT SOUND" };
+        println!("{directory}{what}: {pages} pages, {entries} entries, {orphans} orphan pages: {state}");
+        self.unfinished.iter().for_each(|line| println!("  unfinished: {line}"));
+        self.problems.iter().for_each(|line| println!("  problem: {line}"));
+    }
 }

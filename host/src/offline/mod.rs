@@ -1,23 +1,30 @@
-//! `scim-edge check`, `sweep`, `export` and `import`: a data directory without a server.
+//! `scim-edge check`, `sweep`, `export` and `import`: directories without a server, or beside one.
 //!
-//! These read the database file itself, through the engine's own formats. What only reads sees one moment of the file and
-//! may run beside a server; what writes takes the data directory's lock, so the server must be stopped.
+//! These work on the key-value store itself, through the engine's own formats, and need no standstill: pages never
+//! change, so a head and the pages it leads to are a [`Snapshot`] of one moment, and what writes swaps a head like any
+//! server does.
 
 pub mod check;
+mod snapshot;
+pub mod sweep;
 pub mod transfer;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use scim_engine::store::{DirectoryId, Head, Page, PageCache, PageId, PageSource, View, head_key, page_key};
+use anyhow::{Context, anyhow, ensure};
+use scim_engine::env::{Config, Env, Timestamp};
+use scim_engine::store::{Commit, DirectoryId, Fault, Head, PageId, Txn, head_key, page_key};
+use tokio::runtime::Runtime;
 
-const GET: &str = "SELECT value FROM spin_key_value WHERE store = 'default' AND key = ?1";
-const BELOW: &str = "SELECT key FROM spin_key_value WHERE store = 'default' AND key > ?1 AND key < ?2 ORDER BY key";
-/// Bytes of pages kept while reading.
-const CACHE: usize = 256 << 20;
+use crate::spin::runtime_config::{Place, RuntimeConfig};
+use crate::spin::store::sqlite::Location;
+use crate::spin::store::{Answer, Store};
+pub use snapshot::Snapshot;
+
+/// Keys of one batch: the narrowest store takes no more.
+const BATCH: usize = 25;
 
 /// Where the data is.
 #[derive(clap::Args)]
@@ -25,101 +32,122 @@ pub struct Data {
     /// Directory of the data
     #[arg(long, value_name = "DIR", default_value = ".scim-edge")]
     pub data: PathBuf,
+    /// Where key-value stores are, as `serve` and `spin up` take it; else SQLite in `--data`
+    #[arg(long, value_name = "FILE")]
+    pub runtime_config_file: Option<PathBuf>,
 }
 
-/// The database file, in one transaction: it shows one moment.
+/// The store of a deployment.
 pub struct Offline {
-    database: Connection,
-    cache: PageCache,
+    store: Arc<dyn Store>,
+    runtime: Runtime,
+    config: Config,
+}
+
+impl Data {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be used.
+    pub fn open(&self) -> anyhow::Result<Offline> {
+        let config = RuntimeConfig::read(self.runtime_config_file.as_deref(), &self.data)?;
+        match config.default_store() {
+            Place::Sqlite(Location::File(path)) => {
+                ensure!(path.is_file(), "there is no `{}`: name the directory with `--data`", path.display());
+            }
+            Place::Sqlite(Location::Memory) => anyhow::bail!("a store in memory ends with its server"),
+            Place::Redis(_) => {}
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let store = runtime.block_on(config.open_default())?;
+        Ok(Offline { store, runtime, config: Config::default() })
+    }
 }
 
 impl Offline {
-    /// Opens the file, `writing` or not.
+    fn wait<T>(&self, answer: impl Future<Output = Answer<T>>) -> anyhow::Result<T> {
+        self.runtime.block_on(answer).map_err(|reason| anyhow!("the store fails: {reason}"))
+    }
+
+    fn get(&self, key: String) -> anyhow::Result<Option<Vec<u8>>> {
+        self.wait(self.store.get(key))
+    }
+
+    /// Every key of the store.
     ///
     /// # Errors
-    /// There is none, or it is no database.
-    pub fn open(directory: &Path, writing: bool) -> anyhow::Result<Self> {
-        let path = directory.join("sqlite_key_value.db");
-        let mode = if writing { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
-        let database =
-            Connection::open_with_flags(&path, mode).with_context(|| format!("can not open `{}`", path.display()))?;
-        database.execute_batch(if writing { "BEGIN IMMEDIATE" } else { "BEGIN" })?;
-        Ok(Self { database, cache: PageCache::new(CACHE) })
+    /// As of every method here: the store fails.
+    pub fn keys(&self) -> anyhow::Result<Keys> {
+        let mut keys = self.wait(self.store.keys())?;
+        keys.sort_unstable();
+        Ok(Keys(keys))
     }
 
-    /// Ends the transaction; what was written is durable.
-    ///
-    /// # Errors
-    /// The database refuses.
-    pub fn commit(self) -> anyhow::Result<()> {
-        Ok(self.database.execute_batch("COMMIT")?)
+    /// A directory's head; `None` when there is no such directory.
+    pub(crate) fn head(&self, directory: &DirectoryId) -> anyhow::Result<Option<Arc<Head>>> {
+        let Some(bytes) = self.get(head_key(directory))? else { return Ok(None) };
+        let head = Head::decode(bytes.into()).with_context(|| format!("the head of `{}`", directory.as_str()))?;
+        Ok(Some(Arc::new(head)))
     }
 
-    fn get(&self, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
-        self.database.prepare_cached(GET)?.query_row([key], |row| row.get(0)).optional()
+    fn store_pages(&self, directory: &DirectoryId, pages: &[(PageId, Vec<u8>)]) -> anyhow::Result<()> {
+        pages.chunks(BATCH).try_for_each(|chunk| {
+            let pairs = chunk.iter().map(|(id, bytes)| (page_key(directory, id), bytes.clone()));
+            self.wait(self.store.set_many(pairs.collect()))
+        })
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> rusqlite::Result<()> {
-        let set = "INSERT OR REPLACE INTO spin_key_value (store, key, value) VALUES ('default', ?1, ?2)";
-        self.database.prepare_cached(set)?.execute(params![key, value]).map(drop)
+    fn delete_pages(&self, directory: &DirectoryId, pages: &[PageId]) -> anyhow::Result<()> {
+        pages.chunks(BATCH).try_for_each(|chunk| {
+            self.wait(self.store.delete_many(chunk.iter().map(|id| page_key(directory, id)).collect()))
+        })
     }
 
-    fn delete(&self, key: &str) -> rusqlite::Result<()> {
-        let delete = "DELETE FROM spin_key_value WHERE store = 'default' AND key = ?1";
-        self.database.prepare_cached(delete)?.execute([key]).map(drop)
+    /// Installs a head over the one it was computed from; whether it is there. The store's own word is a hint only.
+    fn install(&self, directory: &DirectoryId, expected: &[u8], head: &[u8], nonce: [u8; 16]) -> anyhow::Result<bool> {
+        let comparison = self.wait(self.store.compare(head_key(directory)))?;
+        if self.wait(comparison.current())?.as_deref() != Some(expected) {
+            return Ok(false);
+        }
+        let _hint = self.wait(comparison.swap(head.to_vec()));
+        Ok(self.head(directory)?.is_some_and(|head| head.recent().contains(&nonce)))
     }
 
-    /// What follows `prefix` in the keys that begin with it, which ends in `/`.
-    fn names(&self, prefix: &str) -> rusqlite::Result<Vec<String>> {
-        let end = format!("{}0", prefix.trim_end_matches('/'));
-        let keys = self
-            .database
-            .prepare_cached(BELOW)?
-            .query_map([prefix, &end], |row| row.get::<_, String>(0))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(keys.into_iter().filter_map(|key| key.strip_prefix(prefix).map(str::to_owned)).collect())
-    }
-
-    /// Every directory.
-    fn directories(&self) -> anyhow::Result<Vec<DirectoryId>> {
-        Ok(self.names("head/")?.iter().filter_map(|name| DirectoryId::new(name)).collect())
-    }
-
-    fn head(&self, directory: &DirectoryId) -> anyhow::Result<Arc<Head>> {
-        let Some(bytes) = self.get(&head_key(directory))? else { bail!("there is no `{}`", directory.as_str()) };
-        let head = Head::decode(bytes.into()).with_context(|| format!("head of `{}`", directory.as_str()))?;
-        Ok(Arc::new(head))
-    }
-
-    /// Runs `read` on a directory as it is in the file.
-    fn with_view<T>(
+    /// The commit of what `write` does to a snapshot.
+    fn commit(
         &self,
-        directory: &DirectoryId,
-        read: impl FnOnce(&View<'_>) -> Result<T, scim_engine::store::Fault>,
-    ) -> anyhow::Result<T> {
-        let pages = Pages { offline: self, directory };
-        let heads = HashMap::from([(directory.clone(), Some(self.head(directory)?))]);
-        match read(&View { heads, pages: &pages }) {
-            Ok(value) => Ok(value),
-            Err(fault) => bail!("`{}` is damaged: {fault:?}; run `scim-edge check`", directory.as_str()),
-        }
+        snapshot: &Snapshot,
+        write: impl FnOnce(&mut Txn<'_>) -> Result<(), Fault>,
+    ) -> anyhow::Result<Option<Commit>> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| anyhow!("no entropy: {error}"))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let env = Env::new(Timestamp(u64::try_from(now.as_millis())?), seed, 0, &self.config);
+        snapshot.read(|view, directory| {
+            let Some(mut txn) = Txn::open(view, directory)? else { return Ok(None) };
+            write(&mut txn)?;
+            txn.commit(&env)
+        })
     }
 }
 
-/// A directory's pages, read when they are asked for.
-struct Pages<'o> {
-    offline: &'o Offline,
-    directory: &'o DirectoryId,
-}
+/// The keys of a store, sorted.
+pub struct Keys(Vec<String>);
 
-impl PageSource for Pages<'_> {
-    fn page(&self, id: &PageId) -> Option<Arc<Page>> {
-        if let Some(page) = self.offline.cache.page(id) {
-            return Some(page);
-        }
-        let bytes = self.offline.get(&page_key(self.directory, id)).ok()??;
-        let page = Arc::new(Page::decode(bytes.into()).ok()?);
-        self.offline.cache.insert(Arc::clone(&page));
-        Some(page)
+impl Keys {
+    /// What follows `prefix` in the keys that begin with it.
+    fn below<'k>(&'k self, prefix: &'k str) -> impl Iterator<Item = &'k str> {
+        let start = self.0.partition_point(|key| key.as_str() < prefix);
+        self.0.iter().skip(start).map_while(move |key| key.strip_prefix(prefix))
+    }
+
+    /// Every directory, by name.
+    pub fn directories(&self) -> Vec<DirectoryId> {
+        self.below("head:").filter_map(DirectoryId::new).collect()
+    }
+
+    /// Every page of a directory, referred to or not.
+    pub fn pages(&self, directory: &DirectoryId) -> Vec<PageId> {
+        self.below(&format!("page:{}:", directory.as_str())).filter_map(PageId::parse).collect()
     }
 }
