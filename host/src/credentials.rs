@@ -8,6 +8,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+const FILE: &str = "credentials.json";
+
 /// `credentials.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,15 +28,26 @@ impl Credentials {
     /// # Errors
     /// The file can not be read, understood or written.
     pub fn of(data: &Path) -> anyhow::Result<Self> {
-        let path = data.join("credentials.json");
+        if let Some(present) = Self::present(data)? {
+            return Ok(present);
+        }
+        let path = data.join(FILE);
+        let made = Self { client_id: random(16)?, client_secret: random(32)?, edge_secret: random(32)? };
+        made.write(&path).with_context(|| format!("can not write `{}`", path.display()))?;
+        Ok(made)
+    }
+
+    /// The credentials of `data`; `None` when there are none yet.
+    ///
+    /// # Errors
+    /// The file can not be read or understood.
+    pub fn present(data: &Path) -> anyhow::Result<Option<Self>> {
+        let path = data.join(FILE);
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
                 .with_context(|| format!("`{}` is damaged: remove it to get new credentials", path.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let made = Self { client_id: random(16)?, client_secret: random(32)?, edge_secret: random(32)? };
-                made.write(&path).with_context(|| format!("can not write `{}`", path.display()))?;
-                Ok(made)
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("can not read `{}`", path.display())),
         }
     }

@@ -4,6 +4,7 @@ mod credentials;
 pub mod envoy;
 pub mod front;
 pub mod offline;
+pub mod operator;
 mod origin;
 pub mod proxy_wasm;
 pub mod serve;

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use scim_edge::offline::{self, check, transfer};
+use scim_edge::offline::{check, sweep, transfer};
+use scim_edge::operator::{connection, doctor, logs};
 use scim_edge::serve;
 
 /// A SCIM 2.0 directory at the edge.
@@ -12,11 +13,18 @@ use scim_edge::serve;
 enum Command {
     /// Serve the directory, its management API and the self-service portal.
     Serve(serve::Options),
-    /// Check that every page of the data is there and whole; may run beside a server
-    Check(offline::Data),
-    /// Remove pages that commits which were cut off left behind
-    Sweep(check::SweepOptions),
-    /// Write a connection's users and groups to standard output, as JSON lines; may run beside a server
+    /// Manage connections of a running deployment
+    #[command(subcommand)]
+    Connection(connection::Command),
+    /// Show what an identity provider asked of a connection, and what came of it
+    Logs(logs::Options),
+    /// Check a running deployment: edge, origin, credentials, clocks, versions; and say what to do
+    Doctor(doctor::Options),
+    /// Check that every directory is whole and agrees with itself; may run beside servers
+    Check(check::Options),
+    /// Remove pages that commits which were cut off left behind; may run beside servers
+    Sweep(sweep::Options),
+    /// Write a connection's users and groups to standard output, as JSON lines; may run beside servers
     Export(transfer::Options),
     /// Read JSON lines from standard input into a connection without users and groups
     Import(transfer::Options),
@@ -28,12 +36,17 @@ const MISUSE: u8 = 2;
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Serve(options) => serve::run(options),
-        Command::Check(data) => match check::check(&data) {
-            Ok(true) => Ok(()),
+        Command::Connection(command) => connection::run(command),
+        Command::Logs(options) => logs::run(&options),
+        Command::Doctor(options) => match doctor::run(&options) {
             Ok(false) => return ExitCode::FAILURE,
-            Err(error) => Err(error),
+            done => done.map(drop),
         },
-        Command::Sweep(options) => check::sweep(&options),
+        Command::Check(options) => match check::run(&options) {
+            Ok(false) => return ExitCode::FAILURE,
+            done => done.map(drop),
+        },
+        Command::Sweep(options) => sweep::run(&options),
         Command::Export(options) => transfer::export(&options, std::io::stdout().lock()),
         Command::Import(options) => {
             transfer::import(&options, std::io::stdin().lock()).map(|lines| println!("{lines} lines imported"))

@@ -47,6 +47,9 @@ pub fn entropy() -> [u8; 32] {
     bytes
 }
 
+/// Tells an answer of this edge from one of its origin, for whoever looks into a deployment: the edge's version.
+const EDGE_HEADER: &str = "x-scim-edge";
+
 thread_local! {
     /// Metrics this worker has used, by Envoy's number: looked up by name once.
     static METRICS: RefCell<HashMap<Metric, u32>> = RefCell::default();
@@ -91,7 +94,8 @@ pub fn wake(queue: Option<u32>) {
 
 /// Sends an answer on the stream in effect.
 pub fn answer(response: &Response) {
-    let headers = response.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers = response.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let headers = headers.chain([(EDGE_HEADER, env!("CARGO_PKG_VERSION"))]).collect();
     // An empty body would take the content type away, and on 204 add a length that does not belong there.
     let body = Some(response.body.as_slice()).filter(|body| !body.is_empty());
     if hostcalls::send_http_response(response.status.into(), headers, body).is_err() {

@@ -33,7 +33,9 @@ struct Payload {
 pub fn login(request: &Request, env: &Env<'_>) -> Result<Response, ApiError> {
     let body = Body::parse(request)?;
     let token = exchange(body.verbatim("clientId")?, body.verbatim("secret")?, env)?;
-    Ok(Response::json(200, JSON, &json!({ "token": token, "expiresIn": LIFETIME })))
+    // Ours: who may log in may know what is running.
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(Response::json(200, JSON, &json!({ "token": token, "expiresIn": LIFETIME, "version": version })))
 }
 
 /// An environment token for the vendor's client id and secret.
