@@ -169,6 +169,7 @@ impl World {
                     cost.count(&call);
                     reply = Some(answer);
                 }
+                Turn::Wait => {}
                 Turn::Done(response) => break response,
             }
         };

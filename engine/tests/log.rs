@@ -114,6 +114,7 @@ impl World {
                     let special = if directory(&call).starts_with("log-") { with(&call) } else { None };
                     reply = Some(special.unwrap_or_else(|| self.store.call(&call)));
                 }
+                Turn::Wait => {}
                 Turn::Done(response) => return response,
             }
         }

@@ -10,11 +10,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use scim_engine::env::{Config, Credential, Limits, Timestamp};
 use scim_engine::http::{Request, Response};
 use scim_engine::store::memory::{MemoryStore, run};
-use scim_engine::store::{Call, Handler, PageCache, Reply, Session, Turn};
+use scim_engine::store::{Call, GroupCommit, Handler, PageCache, Reply, Session, Turn};
 use scim_engine::{connections, scim};
 use serde_json::{Value, json};
 
@@ -61,10 +62,26 @@ enum Wish {
 }
 
 struct Client {
+    number: u64,
     slot: usize,
     wish: Wish,
+    process: usize,
     session: Session,
-    call: Call,
+    /// The call to make; none while it waits for others.
+    call: Option<Call>,
+}
+
+/// A client that went away. Others of its process may still commit what it wanted.
+struct Ghost {
+    slot: usize,
+    wish: Wish,
+    with: HashSet<u64>,
+}
+
+/// Sessions that share a cache and their commits.
+struct Process {
+    cache: PageCache,
+    group: Arc<GroupCommit>,
 }
 
 struct World {
@@ -73,13 +90,14 @@ struct World {
     config: Arc<Config>,
     store: MemoryStore,
     truth: PageCache,
-    caches: Vec<PageCache>,
+    processes: Vec<Process>,
     clock: u64,
     base: String,
     token: String,
     groups: Vec<String>,
     slots: Vec<Option<Person>>,
     clients: Vec<Client>,
+    ghosts: Vec<Ghost>,
     late: Vec<Call>,
     acknowledged: usize,
 }
@@ -96,13 +114,14 @@ impl World {
             config,
             store: MemoryStore::default(),
             truth: PageCache::new(1 << 22),
-            caches: [0, 6000, 1 << 22].map(PageCache::new).into(),
+            processes: [0, 6000, 1 << 22].map(Process::new).into(),
             clock: 1_700_000_000_000,
             base: String::new(),
             token: String::new(),
             groups: Vec::new(),
             slots: vec![None; SLOTS],
             clients: Vec::new(),
+            ghosts: Vec::new(),
             late: Vec::new(),
             acknowledged: 0,
         };
@@ -146,8 +165,14 @@ impl World {
         self.honestly(scim::handle, "GET", &target, &Value::Null)
     }
 
+    /// Slots whose state is in somebody's hands.
+    fn busy(&self) -> HashSet<usize> {
+        let ghosts = self.ghosts.iter().map(|ghost| ghost.slot);
+        self.clients.iter().map(|client| client.slot).chain(ghosts).collect()
+    }
+
     fn step(&mut self) {
-        let busy: HashSet<usize> = self.clients.iter().map(|client| client.slot).collect();
+        let busy = self.busy();
         if self.clients.is_empty() || (self.clients.len() < CLIENTS && self.random.below(100) < 25) {
             let slot = self.random.below(SLOTS);
             if !busy.contains(&slot) {
@@ -160,18 +185,64 @@ impl World {
             self.store.call(&call);
             return;
         }
-        if let Some(at) = (!self.clients.is_empty()).then(|| self.random.below(self.clients.len())) {
-            let client = self.clients.swap_remove(at);
-            self.advance(client);
+        if self.clients.is_empty() {
+            return;
         }
+        if self.random.below(500) == 0 {
+            return self.crash();
+        }
+        let ready: Vec<usize> = (0..self.clients.len()).filter(|at| self.clients[*at].is_ready()).collect();
+        assert!(!ready.is_empty(), "seed {}: nobody can go on", self.seed);
+        let at = ready[self.random.below(ready.len())];
+        let mut client = self.clients.swap_remove(at);
+        match client.call.take() {
+            Some(call) => self.advance(client, &call),
+            // One that waits may go away too.
+            None if self.random.below(50) == 0 => self.bury(client),
+            None => self.turn(client, None),
+        }
+    }
+
+    /// A process dies, and all its requests with it.
+    fn crash(&mut self) {
+        let process = self.random.below(self.processes.len());
+        let (dead, alive) = self.clients.drain(..).partition(|client: &Client| client.process == process);
+        self.clients = alive;
+        let dead: Vec<_> = dead.into_iter().map(|client| (client.number, client.slot, client.wish)).collect();
+        for (number, slot, wish) in dead {
+            self.settle(slot, &wish, None);
+            self.release(number);
+        }
+    }
+
+    /// A client goes away, which the others of its process outlive.
+    fn bury(&mut self, client: Client) {
+        let Client { number, slot, wish, process, session, .. } = client;
+        drop(session);
+        let with = self.clients.iter().filter(|other| other.process == process).map(|other| other.number).collect();
+        self.ghosts.push(Ghost { slot, wish, with });
+        self.release(number);
+    }
+
+    /// A client has ended: ghosts that waited for it alone are settled.
+    fn release(&mut self, number: u64) {
+        for ghost in &mut self.ghosts {
+            ghost.with.remove(&number);
+        }
+        let (settled, haunting) = self.ghosts.drain(..).partition(|ghost: &Ghost| ghost.with.is_empty());
+        self.ghosts = haunting;
+        settled.into_iter().for_each(|ghost: Ghost| self.settle(ghost.slot, &ghost.wish, None));
     }
 
     fn arrive(&mut self, slot: usize) {
         let (wish, method, path, body) = self.wish(slot);
         let target = format!("{}{path}", self.base);
-        let mut session = self.session(scim::handle, method, &target, &body);
-        let Turn::Call(call) = session.turn(&self.caches[0], None) else { panic!("answered from nothing") };
-        self.clients.push(Client { slot, wish, session, call });
+        let process = self.random.below(self.processes.len());
+        let session = self.session(scim::handle, method, &target, &body);
+        let Process { cache, group } = &self.processes[process];
+        let mut session = session.committing_with(group);
+        let Turn::Call(call) = session.turn(cache, None) else { panic!("answered from nothing") };
+        self.clients.push(Client { number: self.clock, slot, wish, process, session, call: Some(call) });
     }
 
     fn wish(&mut self, slot: usize) -> (Wish, &'static str, String, Value) {
@@ -209,16 +280,16 @@ impl World {
     }
 
     /// Makes a client's call and hands in the reply, or what fate makes of them.
-    fn advance(&mut self, mut client: Client) {
+    fn advance(&mut self, client: Client, call: &Call) {
         let fate = self.random.below(100);
         let mut reply = Reply::Failed("lost".to_owned());
         if !(4..8).contains(&fate) {
-            reply = self.store.call(&client.call);
-        } else if !matches!(client.call, Call::SwapHead { .. }) && fate < 6 {
-            self.late.push(client.call.clone());
+            reply = self.store.call(call);
+        } else if !matches!(call, Call::SwapHead { .. }) && fate < 6 {
+            self.late.push(call.clone());
         }
         if fate < 2 {
-            return self.settle(client.slot, &client.wish, None);
+            return self.bury(client);
         }
         if (2..4).contains(&fate) {
             reply = Reply::Failed("lost".to_owned());
@@ -230,10 +301,17 @@ impl World {
                 _ => reply,
             };
         }
-        let cache = self.random.below(self.caches.len());
-        match client.session.turn(&self.caches[cache], Some(reply)) {
-            Turn::Call(call) => self.clients.push(Client { call, ..client }),
-            Turn::Done(response) => self.settle(client.slot, &client.wish, Some(&response)),
+        self.turn(client, Some(reply));
+    }
+
+    fn turn(&mut self, mut client: Client, reply: Option<Reply>) {
+        match client.session.turn(&self.processes[client.process].cache, reply) {
+            Turn::Call(call) => self.clients.push(Client { call: Some(call), ..client }),
+            Turn::Wait => self.clients.push(client),
+            Turn::Done(response) => {
+                self.settle(client.slot, &client.wish, Some(&response));
+                self.release(client.number);
+            }
         }
     }
 
@@ -310,7 +388,7 @@ impl World {
             assert_eq!(text(&found["Resources"][0]["id"]), user.id, "seed {seed}");
         }
         let by_tag: BTreeMap<&str, &Person> = users.iter().map(|user| (user.tag.as_str(), user)).collect();
-        let busy: HashSet<usize> = self.clients.iter().map(|client| client.slot).collect();
+        let busy = self.busy();
         for (slot, person) in self.slots.iter().enumerate().filter(|(slot, _)| !busy.contains(slot)) {
             let Some(person) = person else { continue };
             assert_eq!(by_tag.get(person.tag.as_str()), Some(&person), "seed {seed}: slot {slot}");
@@ -323,6 +401,18 @@ impl World {
             let within = users.iter().filter(|user| user.groups.contains(&number)).map(|user| user.id.clone());
             assert_eq!(members, within.collect(), "seed {seed}: the sides of a membership differ");
         }
+    }
+}
+
+impl Client {
+    fn is_ready(&self) -> bool {
+        self.call.is_some() || self.session.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+}
+
+impl Process {
+    fn new(cache: usize) -> Self {
+        Self { cache: PageCache::new(cache), group: Arc::default() }
     }
 }
 

@@ -41,6 +41,7 @@ pub struct Head {
     record: Span,
     pending: Vec<(Span, Option<Span>, bool)>,
     garbage: Vec<PageId>,
+    unlanded: usize,
 }
 
 /// Where a tree starts.
@@ -108,6 +109,22 @@ impl Head {
     /// Nonces of the latest commits, newest first: the first is of [`Self::version`], the next of the version before.
     pub fn recent(&self) -> &[[u8; 16]] {
         &self.recent
+    }
+
+    /// Says that this head is not installed yet, nor those of the commits before it, `commits` in all.
+    pub(crate) fn unlanded(mut self, commits: usize) -> Self {
+        self.unlanded = commits;
+        self
+    }
+
+    /// Whether this head is not installed yet: the pages it calls garbage are those of the head that is.
+    pub(crate) fn is_draft(&self) -> bool {
+        self.unlanded > 0
+    }
+
+    /// Whether a page belongs to a commit that has not landed yet.
+    pub(crate) fn has_unlanded(&self, page: &PageId) -> bool {
+        self.recent.iter().take(self.unlanded).any(|nonce| *nonce == page.nonce())
     }
 
     /// Pages the latest merge replaced.
@@ -188,7 +205,7 @@ fn read_body(bytes: Arc<[u8]>, reader: &mut Reader<'_>) -> Option<Head> {
     let pending = read_pending(&bytes, reader)?;
     let garbage = count(reader, 18)?;
     let garbage = (0..garbage).map(|_| reader.array().map(PageId)).collect::<Option<Vec<_>>>()?;
-    (recent.len() <= RECENT).then_some(Head { version, root, recent, record, pending, garbage, bytes })
+    (recent.len() <= RECENT).then_some(Head { version, root, recent, record, pending, garbage, unlanded: 0, bytes })
 }
 
 fn read_root(reader: &mut Reader<'_>) -> Option<Root> {

@@ -60,6 +60,7 @@ pub fn run(mut session: Session, store: &MemoryStore, cache: &PageCache) -> Resp
     loop {
         match session.turn(cache, reply.take()) {
             Turn::Call(call) => reply = Some(store.call(&call)),
+            Turn::Wait => {}
             Turn::Done(response) => return response,
         }
     }

@@ -11,12 +11,16 @@
 //! | `tree` | reading the B+tree, and rewriting it in batches |
 //! | [`Txn`] | one step's reads and writes: own writes over pending writes over the tree |
 //! | [`Session`] | a step driven over a key-value store that may fail, lie or lose replies |
+//! | `landing` | one commit on its way: pages, head, certainty |
+//! | [`GroupCommit`] | sessions of one process that share a commit |
 //! | [`PageCache`] | pages kept between steps |
 //! | [`memory`] | a key-value store in memory |
 
 mod cache;
 mod codec;
+mod group;
 pub mod head;
+mod landing;
 pub mod memory;
 pub mod page;
 mod session;
@@ -31,6 +35,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use cache::PageCache;
 pub use codec::Damage;
+pub use group::GroupCommit;
 pub use head::Head;
 pub use page::Page;
 pub use session::{Call, Handler, Reply, Session, Turn, elect_key, head_key, page_key};
@@ -105,6 +110,8 @@ pub struct Commit {
     pub directory: DirectoryId,
     /// Bytes of the head this commit was computed from; `None` creates the directory.
     pub expected: Option<Arc<[u8]>>,
+    /// Version of that head; 0 for none.
+    pub base: u64,
     /// Bytes of the head it installs.
     pub head: Vec<u8>,
     /// Version of the directory after it.
@@ -115,6 +122,18 @@ pub struct Commit {
     pub pages: Vec<(PageId, Vec<u8>)>,
     /// Pages no current or recent head refers to; deleted after the head.
     pub obsolete: Vec<PageId>,
+    /// Pages it replaced that a commit before it has not stored yet.
+    pub superseded: Vec<PageId>,
+}
+
+impl Commit {
+    /// Takes in the commit that was computed on the head of this one: both land, or neither.
+    pub(crate) fn append(&mut self, next: Self) {
+        self.pages.retain(|(id, _)| !next.superseded.contains(id));
+        self.pages.extend(next.pages);
+        self.obsolete.extend(next.obsolete);
+        (self.head, self.version, self.nonce) = (next.head, next.version, next.nonce);
+    }
 }
 
 impl DirectoryId {

@@ -23,16 +23,15 @@
 //! answer 503 until it is there. Should that one crash in between, the 21st takes its turn, then the 41st, and so on; a
 //! creator would have to sleep through twenty requests between two calls to do harm.
 
-mod landing;
-
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use super::{Aside, DirectoryId, Fault, Head, Need, Outcome, Page, PageCache, PageId, PageSource, Txn, View};
+use super::group::{Approach, Boarded, Draft, End, Flight, GroupCommit, Seat, Step};
+use super::{Aside, Commit, DirectoryId, Fault, Head, Need, Outcome, Page, PageCache, PageId, PageSource, Txn, View};
 use crate::env::{Config, Env, Timestamp};
 use crate::error::{Kind, ScimError};
 use crate::http::{Request, Response};
-use landing::Landing;
 
 /// A step: what a request does, given what it can see.
 pub type Handler = fn(&Request, &View<'_>, &Env<'_>) -> Result<Outcome, Fault>;
@@ -51,6 +50,9 @@ const CANDIDATES: u64 = 20;
 pub enum Turn {
     /// Make this call and hand in the reply.
     Call(Call),
+    /// Let other sessions of this process run, then go on without a reply once [`Session::poll_ready`] says so. Only a
+    /// session that [commits in a group](Session::committing_with) ever waits.
+    Wait,
     /// Answer the request.
     Done(Response),
 }
@@ -104,6 +106,16 @@ pub enum Reply {
     Failed(String),
 }
 
+impl Reply {
+    /// What is wrong with a reply nobody expected, for the log.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Failed(reason) => reason,
+            Self::Head(_) | Self::Pages(_) | Self::Done | Self::Swapped(_) | Self::Elected(_) => "unexpected reply",
+        }
+    }
+}
+
 /// Key of a directory's head.
 pub fn head_key(directory: &DirectoryId) -> String {
     format!("head:{}", directory.as_str())
@@ -127,6 +139,11 @@ pub struct Session {
     now: Timestamp,
     config: Arc<Config>,
     truthful: bool,
+    group: Option<Arc<GroupCommit>>,
+    /// Until it is clear what this session wants to do.
+    approach: Option<Approach>,
+    /// The directory whose head is a draft, and the flight that is to install it.
+    draft: Option<(DirectoryId, Seat)>,
     attempt: u32,
     restarts: u32,
     heads: HashMap<DirectoryId, Option<Arc<Head>>>,
@@ -159,10 +176,27 @@ enum Waiting {
         directory: DirectoryId,
         rest: Need,
     },
-    Landing(Box<Landing>),
-    /// The pages of a lost attempt are being deleted.
-    Discard,
+    Flight(Box<Trip>),
+    /// The last call of a flight, whose end is known.
+    Cleaning(Box<Trip>, End),
     Answered,
+}
+
+/// A commit under way, or what waits for one.
+struct Trip {
+    seat: Seat,
+    directory: DirectoryId,
+    then: Then,
+}
+
+/// What a session does when the flight it waits for has landed; otherwise it is run again.
+enum Then {
+    /// Its commit is aboard: it makes its other commits, and answers.
+    Finish(Response, VecDeque<Commit>),
+    /// This came of a step that has seen the draft.
+    Conclude(Result<Outcome, Fault>),
+    /// Its step is run again.
+    Rerun,
 }
 
 /// Where a session stands in the creation of the environment.
@@ -183,6 +217,9 @@ impl Session {
             now,
             config,
             truthful: false,
+            group: None,
+            approach: None,
+            draft: None,
             attempt: 0,
             restarts: 0,
             heads: HashMap::new(),
@@ -203,6 +240,23 @@ impl Session {
         self
     }
 
+    /// Shares swaps with other sessions of this process; see [`GroupCommit`]. All must be driven while this one waits.
+    #[must_use]
+    pub fn committing_with(mut self, group: &Arc<GroupCommit>) -> Self {
+        // What reads commits nothing that others should wait for.
+        self.approach = (!matches!(self.request.method.as_str(), "GET" | "HEAD")).then(|| group.approach());
+        self.group = Some(Arc::clone(group));
+        self
+    }
+
+    /// Whether a session that waits can go on; if not, the waker is told when it might.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.waiting {
+            Waiting::Flight(trip) => trip.seat.poll_ready(cx),
+            _ => Poll::Ready(()),
+        }
+    }
+
     /// What went wrong, for the log; without secrets or personal data.
     pub fn incident(&self) -> Option<&str> {
         self.incident.as_deref()
@@ -210,16 +264,21 @@ impl Session {
 
     /// Goes on with the reply to the last call, `None` at the start.
     pub fn turn(&mut self, cache: &PageCache, reply: Option<Reply>) -> Turn {
-        let waiting = std::mem::replace(&mut self.waiting, Waiting::Answered);
-        let reply = reply.unwrap_or_else(|| Reply::Failed("no reply was handed in".to_owned()));
+        match std::mem::replace(&mut self.waiting, Waiting::Answered) {
+            Waiting::Step => self.step(cache),
+            Waiting::Flight(trip) => self.travel(cache, *trip, reply),
+            Waiting::Cleaning(trip, end) => self.arrive(cache, *trip, end),
+            waiting => self.on_reply(cache, waiting, reply.unwrap_or_else(no_reply)),
+        }
+    }
+
+    fn on_reply(&mut self, cache: &PageCache, waiting: Waiting, reply: Reply) -> Turn {
         match waiting {
-            Waiting::Step | Waiting::Discard => self.step(cache),
             Waiting::Head { directory, rest, vote } => self.on_head(cache, directory, rest, vote, reply),
             Waiting::Pages(asked) => self.on_pages(cache, &asked, reply),
             Waiting::Election { directory, rest } => self.on_election(directory, rest, reply),
             Waiting::Creation { directory, rest } => self.on_creation(directory, rest, reply),
-            Waiting::Landing(landing) => self.on_landing(cache, *landing, reply),
-            Waiting::Answered => self.broken("the request is answered already"),
+            _ => self.broken("the request is answered already"),
         }
     }
 
@@ -228,11 +287,24 @@ impl Session {
         let view = View { heads: self.heads.clone(), pages: &at_hand };
         let env = Env::new(self.now, self.seed, self.attempt, &self.config);
         match (self.handler)(&self.request, &view, &env) {
-            Ok(outcome) if self.decided.is_some() || outcome.commits.is_empty() => self.aside(cache, outcome),
-            Ok(outcome) => self.land(cache, outcome),
             Err(Fault::Need(need)) => self.load(cache, need),
+            result => self.conclude(cache, result),
+        }
+    }
+
+    /// Acts on what came of the step, which never is a need.
+    fn conclude(&mut self, cache: &PageCache, result: Result<Outcome, Fault>) -> Turn {
+        let waits = |directory: &DirectoryId| self.decided.is_none() && !changes(&result, directory);
+        if let Some((directory, seat)) = self.draft.take_if(|(directory, _)| waits(directory)) {
+            self.approach = None;
+            return self.travel(cache, Trip { seat, directory, then: Then::Conclude(result) }, None);
+        }
+        match result {
+            Ok(outcome) if self.decided.is_some() || outcome.commits.is_empty() => self.aside(cache, outcome),
+            Ok(Outcome { response, commits, .. }) => self.next(cache, response, commits.into()),
             Err(Fault::Refused(response)) => self.answer(response),
             Err(Fault::Damaged(reason)) => self.broken(&reason),
+            Err(Fault::Need(_)) => self.broken("a step that has ended asks for more"),
         }
     }
 
@@ -243,23 +315,24 @@ impl Session {
         let response = self.decided.take().unwrap_or(response);
         self.aside_runs += 1;
         if !commits.is_empty() || self.aside_runs > ASIDE_RUNS {
-            return Turn::Done(response);
+            return self.answer(response);
         }
         match aside {
-            Aside::Nothing => Turn::Done(response),
+            Aside::Nothing => self.answer(response),
             Aside::Need(need) => {
                 self.decided = Some(response);
                 self.load(cache, need)
             }
             Aside::Commit(commit) => {
                 self.decided = Some(response);
-                self.land(cache, Outcome { commits: vec![commit], ..Outcome::default() })
+                self.board(cache, commit, Response::default(), VecDeque::new())
             }
         }
     }
 
     /// The end: the answer that was decided before the work aside, else this one.
     fn answer(&mut self, response: Response) -> Turn {
+        (self.approach, self.draft) = (None, None);
         Turn::Done(self.decided.take().unwrap_or(response))
     }
 
@@ -371,18 +444,118 @@ impl Session {
                 return self.broken(&page_incident(directory, id, "is missing"));
             }
         }
-        self.step(cache)
+        match self.draft.take_if(|(directory, _)| !self.heads.contains_key(directory)) {
+            // Somebody else has replaced the draft's head: its flight will lose, and is not to be joined again.
+            Some((directory, seat)) => self.follow(cache, directory, Some(Boarded::Missed(seat))),
+            None => self.step(cache),
+        }
+    }
+
+    /// Makes the next commit of a step, or answers.
+    fn next(&mut self, cache: &PageCache, response: Response, mut rest: VecDeque<Commit>) -> Turn {
+        match rest.pop_front() {
+            Some(commit) => self.board(cache, commit, response, rest),
+            None => self.answer(response),
+        }
+    }
+
+    fn board(&mut self, cache: &PageCache, commit: Commit, response: Response, rest: VecDeque<Commit>) -> Turn {
+        let directory = commit.directory.clone();
+        let boarded = match &self.group {
+            // Who creates a directory has no rival.
+            Some(group) if commit.expected.is_some() => group.board(commit, self.config.limits.group),
+            _ => Boarded::Aboard(Flight::alone(commit)),
+        };
+        if let Boarded::Aboard(seat) = boarded {
+            (self.approach, self.draft) = (None, None);
+            return self.travel(cache, Trip { seat, directory, then: Then::Finish(response, rest) }, None);
+        }
+        self.follow(cache, directory, Some(boarded))
+    }
+
+    /// Runs the step again, on the draft of the directory's flight if there is one it can still join.
+    fn follow(&mut self, cache: &PageCache, directory: DirectoryId, boarded: Option<Boarded>) -> Turn {
+        match boarded {
+            None | Some(Boarded::Aboard(_)) => self.step(cache),
+            Some(Boarded::Behind(seat, Draft { head, pages })) => {
+                self.pages.extend(pages.into_iter().map(|page| (*page.id(), page)));
+                self.heads.insert(directory.clone(), Some(head));
+                self.draft = Some((directory, seat));
+                self.step(cache)
+            }
+            Some(Boarded::Missed(seat)) => {
+                (self.approach, self.draft) = (None, None);
+                self.travel(cache, Trip { seat, directory, then: Then::Rerun }, None)
+            }
+        }
+    }
+
+    fn travel(&mut self, cache: &PageCache, trip: Trip, reply: Option<Reply>) -> Turn {
+        match trip.seat.advance(cache, reply, self.truthful) {
+            Step::Call(call) => {
+                self.waiting = Waiting::Flight(Box::new(trip));
+                Turn::Call(call)
+            }
+            Step::Wait => {
+                self.waiting = Waiting::Flight(Box::new(trip));
+                Turn::Wait
+            }
+            Step::Over(end, None) => self.arrive(cache, trip, end),
+            Step::Over(end, Some(call)) => {
+                self.waiting = Waiting::Cleaning(Box::new(trip), end);
+                Turn::Call(call)
+            }
+        }
+    }
+
+    fn arrive(&mut self, cache: &PageCache, trip: Trip, end: End) -> Turn {
+        let Trip { directory, then, .. } = trip;
+        match (then, end) {
+            (Then::Finish(response, rest), End::Landed(_)) => self.next(cache, response, rest),
+            (Then::Finish(..), End::Failed(incident)) => self.fail(incident),
+            (Then::Conclude(result), End::Landed(Some(head))) => {
+                self.heads.insert(directory, Some(head));
+                self.conclude(cache, result)
+            }
+            (Then::Rerun, End::Landed(Some(head))) => {
+                self.heads.insert(directory.clone(), Some(head));
+                self.run_again(cache, directory)
+            }
+            (_, End::Lost(head)) => {
+                // What was decided stands; only the head of the work aside is looked at again.
+                if self.decided.is_none() {
+                    self.heads.clear();
+                }
+                self.heads.insert(directory.clone(), Some(head));
+                self.run_again(cache, directory)
+            }
+            (Then::Conclude(_) | Then::Rerun, End::Failed(_) | End::Landed(None)) => {
+                self.heads.remove(&directory);
+                self.run_again(cache, directory)
+            }
+        }
+    }
+
+    /// Runs the step again after a race, with new page names.
+    fn run_again(&mut self, cache: &PageCache, directory: DirectoryId) -> Turn {
+        self.attempt += 1;
+        if self.attempt >= ATTEMPTS {
+            return self.fail(format!("too many writers: {ATTEMPTS} races lost"));
+        }
+        if let (Some(group), None) = (&self.group, &self.decided) {
+            self.approach = Some(group.approach());
+        }
+        let met = self.group.as_ref().and_then(|group| group.meet(&directory));
+        self.follow(cache, directory, met)
     }
 
     /// 503: the store did not do its part.
     fn unavailable(&mut self, what: &str, reply: &Reply) -> Turn {
-        let detail = match reply {
-            Reply::Failed(reason) => reason.as_str(),
-            Reply::Head(_) | Reply::Pages(_) | Reply::Done | Reply::Swapped(_) | Reply::Elected(_) => {
-                "unexpected reply"
-            }
-        };
-        self.incident = Some(format!("{what}: {detail}"));
+        self.fail(format!("{what}: {}", reply.reason()))
+    }
+
+    fn fail(&mut self, incident: String) -> Turn {
+        self.incident = Some(incident);
         self.answer(ScimError::new(Kind::Unavailable, "the directory can not be reached, try again").response())
     }
 
@@ -391,6 +564,16 @@ impl Session {
         self.incident = Some(reason.to_owned());
         self.answer(ScimError::new(Kind::Internal, "the directory could not be read").response())
     }
+}
+
+/// Whether the first thing a step wants is a commit of that directory.
+fn changes(result: &Result<Outcome, Fault>, directory: &DirectoryId) -> bool {
+    let commit = result.as_ref().ok().and_then(|outcome| outcome.commits.first());
+    commit.is_some_and(|commit| commit.directory == *directory)
+}
+
+fn no_reply() -> Reply {
+    Reply::Failed("no reply was handed in".to_owned())
 }
 
 fn page_incident(directory: &DirectoryId, id: &PageId, what: &str) -> String {

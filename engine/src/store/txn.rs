@@ -227,32 +227,46 @@ impl<'v> Txn<'v> {
             garbage: old.map(Head::garbage).unwrap_or_default(),
         };
         if !merges {
-            return Ok(Some(self.finish(&draft, nonce, Vec::new(), Vec::new())));
+            return Ok(Some(self.finish(&draft, nonce)));
         }
         let writes: Vec<_> = slots.iter().map(|slot| (slot.key, slot.value)).collect();
         let merged = self.tree().rewrite(&writes, nonce, limits.page_bytes)?;
-        let kept = merged.replaced.len().min(GARBAGE);
-        let (garbage, excess) = merged.replaced.split_at_checked(kept).unwrap_or_default();
-        let obsolete = [draft.garbage, if self.purges { &merged.replaced } else { excess }].concat();
-        (draft.root, draft.pending, draft.garbage) = (merged.root, &[], garbage);
-        Ok(Some(self.finish(&draft, nonce, merged.pages, obsolete)))
+        let (superseded, replaced) = merged.replaced.into_iter().partition(|id| self.has_unlanded(id));
+        let (garbage, obsolete) = self.retire(replaced);
+        (draft.root, draft.pending, draft.garbage) = (merged.root, &[], &garbage);
+        Ok(Some(Commit { pages: merged.pages, obsolete, superseded, ..self.finish(&draft, nonce) }))
     }
 
-    fn finish(
-        &self,
-        draft: &Draft<'_>,
-        nonce: [u8; 16],
-        pages: Vec<(PageId, Vec<u8>)>,
-        obsolete: Vec<PageId>,
-    ) -> Commit {
+    /// Parts pages nobody refers to after a merge: those the head remembers for the next one to delete, and those to be
+    /// deleted now. What the head remembers already has had its time, unless that head is a draft.
+    fn retire(&self, replaced: Vec<PageId>) -> (Vec<PageId>, Vec<PageId>) {
+        let old = self.head.as_deref().map(Head::garbage).unwrap_or_default();
+        if self.purges {
+            return (replaced.iter().copied().take(GARBAGE).collect(), [old, &replaced].concat());
+        }
+        let (mut obsolete, mut garbage) = match &self.head {
+            Some(head) if head.is_draft() => (Vec::new(), [old, &replaced].concat()),
+            _ => (old.to_vec(), replaced),
+        };
+        obsolete.extend(garbage.drain(..garbage.len().saturating_sub(GARBAGE)));
+        (garbage, obsolete)
+    }
+
+    fn has_unlanded(&self, page: &PageId) -> bool {
+        self.head.as_ref().is_some_and(|head| head.has_unlanded(page))
+    }
+
+    fn finish(&self, draft: &Draft<'_>, nonce: [u8; 16]) -> Commit {
         Commit {
             directory: self.directory.clone(),
             expected: self.head.as_ref().map(|head| Arc::clone(head.bytes())),
+            base: self.version(),
             head: draft.encode(),
             version: draft.version,
             nonce,
-            pages,
-            obsolete,
+            pages: Vec::new(),
+            obsolete: Vec::new(),
+            superseded: Vec::new(),
         }
     }
 

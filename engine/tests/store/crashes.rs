@@ -158,6 +158,7 @@ fn a_store_that_never_swaps_is_reported_and_not_retried_for_ever() {
         turn = match turn {
             Turn::Call(Call::SwapHead { .. }) => session.turn(&cache, Some(Reply::Swapped(true))),
             Turn::Call(call) => session.turn(&cache, Some(store.call(&call))),
+            Turn::Wait => session.turn(&cache, None),
             Turn::Done(response) => break response,
         };
     };
@@ -176,6 +177,7 @@ fn a_commit_too_far_back_to_be_found_is_neither_acknowledged_nor_repeated() {
     let response = loop {
         let call = match turn {
             Turn::Call(call) => call,
+            Turn::Wait => unreachable!("it commits alone"),
             Turn::Done(response) => break response,
         };
         let reply = store.call(&call);

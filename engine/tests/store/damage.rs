@@ -64,11 +64,12 @@ fn a_damaged_or_misplaced_page_is_named_and_not_served() {
             let response = loop {
                 turn = match turn {
                     Turn::Call(call) => session.turn(&cache, Some(store.call(&call))),
+                    Turn::Wait => session.turn(&cache, None),
                     Turn::Done(response) => break response,
                 };
             };
             if response.status == 500 {
-                let name = key.rsplit('/').next().unwrap();
+                let name = key.rsplit(':').next().unwrap();
                 assert!(session.incident().unwrap().contains(name));
                 named += 1;
             } else {

@@ -10,7 +10,10 @@
 
 mod crashes;
 mod damage;
+mod formats;
+mod groups;
 mod races;
+mod schedules;
 mod sessions;
 mod simulation;
 mod support;

@@ -1,148 +1,10 @@
 //! Writers racing on every interleaving of their calls, on stores that misreport swaps in every way known.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use scim_engine::env::{Config, Limits};
-use scim_engine::http::Response;
 use scim_engine::store::memory::{MemoryStore, run};
-use scim_engine::store::{Call, Page, PageCache, Reply, Session, Turn};
+use scim_engine::store::{PageCache, Turn};
 
-use crate::support::{check_tree, config, directory, session, tiny};
-
-/// What a store says about swaps; what it does is always right.
-#[derive(Clone, Copy, Debug)]
-enum Report {
-    Truth,
-    AlwaysLost,
-    AlwaysWon,
-}
-
-struct Race {
-    config: Arc<Config>,
-    before: BTreeMap<String, Vec<u8>>,
-    scripts: Vec<&'static str>,
-    report: Report,
-    trusting: bool,
-}
-
-struct Ended {
-    store: MemoryStore,
-    responses: Vec<Response>,
-    choices: Vec<usize>,
-    /// How many sessions were still running at each step.
-    widths: Vec<usize>,
-}
-
-impl Race {
-    /// A race that starts after `before` has run.
-    fn new(limits: Limits, before: &[String], scripts: &[&'static str], report: Report) -> Self {
-        let (store, config) = (MemoryStore::default(), config(limits));
-        for (n, script) in (1000..).zip(before) {
-            assert_eq!(run(session(script, n, &config), &store, &PageCache::new(0)).status, 200);
-        }
-        let before = store.values().clone();
-        Self { config, before, scripts: scripts.to_vec(), report, trusting: false }
-    }
-
-    /// Runs every schedule; gives their number.
-    fn every_schedule(&self, check: impl Fn(&Ended)) -> usize {
-        let mut prefix = Some(Vec::new());
-        let mut count = 0;
-        while let Some(choices) = prefix {
-            let ended = self.one_schedule(&choices);
-            check(&ended);
-            count += 1;
-            prefix = next_schedule(&ended);
-        }
-        count
-    }
-
-    fn one_schedule(&self, prefix: &[usize]) -> Ended {
-        let store = MemoryStore::default();
-        store.values().extend(self.before.clone());
-        let caches: Vec<_> = self.scripts.iter().map(|_| self.warm_cache()).collect();
-        let sessions = self.scripts.iter().zip(0..).map(|(script, n)| self.session(script, n));
-        let mut running: Vec<(usize, Session, Call)> = Vec::new();
-        let mut ended = Ended { store, responses: Vec::new(), choices: Vec::new(), widths: Vec::new() };
-        ended.responses.resize(self.scripts.len(), Response::default());
-        for (n, mut session) in sessions.enumerate() {
-            match session.turn(&caches[n], None) {
-                Turn::Call(call) => running.push((n, session, call)),
-                Turn::Done(response) => ended.responses[n] = response,
-            }
-        }
-        while !running.is_empty() {
-            let choice = prefix.get(ended.choices.len()).copied().unwrap_or(0);
-            ended.widths.push(running.len());
-            ended.choices.push(choice);
-            let (n, session, call) = &mut running[choice];
-            let reply = self.misreport(ended.store.call(call));
-            match session.turn(&caches[*n], Some(reply)) {
-                Turn::Call(next) => *call = next,
-                Turn::Done(response) => {
-                    ended.responses[*n] = response;
-                    running.remove(choice);
-                }
-            }
-        }
-        ended
-    }
-
-    fn session(&self, script: &str, number: u64) -> Session {
-        let session = session(script, number, &self.config);
-        if self.trusting { session.trusting_swaps() } else { session }
-    }
-
-    /// The pages from before the race: loading them is not what it is about.
-    fn warm_cache(&self) -> PageCache {
-        let cache = PageCache::new(usize::MAX);
-        for (_, bytes) in self.before.iter().filter(|(key, _)| key.starts_with("page:")) {
-            cache.insert(Arc::new(Page::decode(bytes.as_slice().into()).unwrap()));
-        }
-        cache
-    }
-
-    fn misreport(&self, reply: Reply) -> Reply {
-        match (self.report, reply) {
-            (Report::AlwaysLost, Reply::Swapped(_)) => Reply::Swapped(false),
-            (Report::AlwaysWon, Reply::Swapped(_)) => Reply::Swapped(true),
-            (_, reply) => reply,
-        }
-    }
-
-    fn read(&self, ended: &Ended, script: &str) -> String {
-        let response = run(session(script, 99, &self.config), &ended.store, &PageCache::new(0));
-        String::from_utf8(response.body).unwrap()
-    }
-}
-
-/// The last choice that has another option takes it; `None` when all have been taken.
-fn next_schedule(ended: &Ended) -> Option<Vec<usize>> {
-    let last = (0..ended.choices.len()).rev().find(|at| ended.choices[*at] + 1 < ended.widths[*at])?;
-    let mut choices = ended.choices[..=last].to_vec();
-    choices[last] += 1;
-    Some(choices)
-}
-
-const REPORTS: [Report; 3] = [Report::Truth, Report::AlwaysLost, Report::AlwaysWon];
-
-fn statuses(ended: &Ended) -> Vec<u16> {
-    ended.responses.iter().map(|response| response.status).collect()
-}
-
-fn sorted(mut statuses: Vec<u16>) -> Vec<u16> {
-    statuses.sort_unstable();
-    statuses
-}
-
-/// Nothing is stored that nobody refers to, and nothing that is referred to is missing.
-fn check_pages(ended: &Ended) {
-    let reachable = check_tree(&ended.store, &directory(), tiny().page_bytes).len();
-    let garbage = crate::support::head(&ended.store, &directory()).unwrap().garbage().len();
-    let stored = ended.store.values().keys().filter(|key| key.starts_with("page:")).count();
-    assert_eq!(stored, reachable + garbage);
-}
+use crate::schedules::{REPORTS, Race, Report, check_pages, fill, sorted, statuses};
+use crate::support::{session, tiny};
 
 #[test]
 fn two_writers_lose_no_update() {
@@ -226,6 +88,7 @@ fn a_reader_sees_one_moment_while_pages_are_replaced_and_deleted() {
             }
             match turn {
                 Turn::Call(call) => turn = reader.turn(&cache, Some(store.call(&call))),
+                Turn::Wait => turn = reader.turn(&cache, None),
                 Turn::Done(response) => break response,
             }
             calls += 1;
@@ -248,8 +111,4 @@ fn the_environment_is_created_once() {
             assert_eq!(race.read(ended, "in environment\nlist"), expected.concat(), "{:?}", ended.choices);
         });
     }
-}
-
-fn fill(prefix: &str, count: usize) -> String {
-    (0..count).map(|n| format!("put {prefix}{n} v\n")).collect()
 }

@@ -1,5 +1,6 @@
 //! What the tests share: tiny limits, and a handler whose requests are scripts.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,6 +10,11 @@ use scim_engine::store::memory::MemoryStore;
 use scim_engine::store::{
     Commit, DirectoryId, Fault, Head, Need, Outcome, Page, PageCache, PageId, Session, Txn, View, head_key, page_key,
 };
+
+thread_local! {
+    /// Which session, by its number, computed the commit of a nonce.
+    pub static COMPUTED: RefCell<HashMap<[u8; 16], u64>> = RefCell::default();
+}
 
 /// Limits so small that few entries make a deep tree.
 pub fn tiny() -> Limits {
@@ -90,6 +96,7 @@ fn run_script(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
     if let Some(txn) = txn {
         commits.extend(txn.commit(env)?);
     }
+    COMPUTED.with_borrow_mut(|computed| computed.extend(commits.iter().map(|commit| (commit.nonce, env.now.0))));
     Ok(Outcome {
         response: Response { status: 200, headers: Vec::new(), body: body.into_bytes() },
         commits,

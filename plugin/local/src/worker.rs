@@ -128,6 +128,8 @@ impl<S: Shared> Worker<S> {
         loop {
             match session.turn(&self.cache, reply.take()) {
                 Turn::Call(call) => reply = Some(self.store.call(call)),
+                // Who commits alone never waits.
+                Turn::Wait => {}
                 Turn::Done(response) => {
                     if let Some(incident) = session.incident().filter(|_| !self.store.is_full()) {
                         log::error!("{incident}");

@@ -2,18 +2,22 @@
 //! store, and its answer is sent.
 //!
 //! Spin gives one component instance up to 16 requests at once. Everything an instance keeps between requests, settings
-//! and pages, is therefore either immutable or borrowed for the length of one call, never across an `await`.
+//! and pages, is therefore either immutable or borrowed for the length of one call, never across an `await`. Requests
+//! that write to one directory at the same time share a commit.
 
+mod bell;
 mod bucket;
 mod message;
 pub mod settings;
 
+use std::future::poll_fn;
 use std::sync::{Arc, LazyLock};
+use std::task::Poll;
 
 use scim_engine::edge;
 use scim_engine::env::{Config, Timestamp, UserJwt};
 use scim_engine::http::Response;
-use scim_engine::store::{Handler, PageCache, Session, Turn};
+use scim_engine::store::{GroupCommit, Handler, PageCache, Session, Turn};
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::random::random;
@@ -24,6 +28,8 @@ use bucket::Bucket;
 const CACHED_BYTES: usize = 32 << 20;
 
 static PAGES: LazyLock<PageCache> = LazyLock::new(|| PageCache::new(CACHED_BYTES));
+
+static COMMITS: LazyLock<Arc<GroupCommit>> = LazyLock::new(Arc::default);
 
 /// Serves one request with one of the engine's handlers.
 ///
@@ -57,15 +63,23 @@ pub async fn serve_users(
     };
     edge::recognise(&mut request, now, &config);
     let bodiless = request.method == "HEAD";
-    let session = Session::new(handler, request, seed(), now, config);
+    let shares = config.limits.group > 1;
+    let mut session = Session::new(handler, request, seed(), now, config);
+    if shares {
+        session = session.committing_with(&COMMITS);
+    }
     message::send(drive(session, &bucket).await, bodiless)
 }
 
 async fn drive(mut session: Session, bucket: &Bucket) -> Response {
     let mut reply = None;
     loop {
-        match session.turn(&PAGES, reply) {
+        match session.turn(&PAGES, reply.take()) {
             Turn::Call(call) => reply = Some(bucket.perform(call).await),
+            Turn::Wait => {
+                stand_back().await;
+                bell::until(|cx| session.poll_ready(cx)).await;
+            }
             Turn::Done(response) => {
                 if let Some(incident) = session.incident() {
                     eprintln!("{incident}");
@@ -73,6 +87,19 @@ async fn drive(mut session: Session, bucket: &Bucket) -> Response {
                 return response;
             }
         }
+    }
+}
+
+/// Lets requests run that have arrived. While one computes, Spin gives an instance no other; once it has yielded, the next
+/// one, which runs before a second yield returns.
+async fn stand_back() {
+    for _ in 0..2 {
+        let mut yielded = false;
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 

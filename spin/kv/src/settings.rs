@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use scim_engine::env::{Config, Credential};
+use scim_engine::env::{Config, Credential, Limits};
 use spin_sdk::variables::{self, Error};
 
 thread_local! {
@@ -22,10 +22,18 @@ pub async fn load() -> Result<Arc<Config>, String> {
     let config = Config {
         vendor: client_id.zip(secret).map(|(client_id, secret)| Credential { client_id, secret }),
         edge_secret: variable("edge_secret").await?,
+        limits: limits(variable("commit_group").await?)?,
         public_url: variable("public_url").await?.map(|url| url.trim_end_matches('/').to_owned()),
         ..Config::default()
     };
     Ok(CONFIG.with(|cell| Arc::clone(cell.get_or_init(|| Arc::new(config)))))
+}
+
+fn limits(group: Option<String>) -> Result<Limits, String> {
+    let limits = Limits::default();
+    let Some(group) = group else { return Ok(limits) };
+    let group = group.parse().map_err(|_| "variable `commit_group` is no number")?;
+    Ok(Limits { group, ..limits })
 }
 
 /// A variable; an empty one counts as unset.

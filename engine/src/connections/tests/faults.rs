@@ -32,6 +32,7 @@ fn interrupt(
         }
         match session.turn(&deployment.cache, reply.take()) {
             Turn::Call(call) => reply = Some(deployment.store.call(&call)),
+            Turn::Wait => {}
             Turn::Done(response) => return Some(response),
         }
         made += 1;

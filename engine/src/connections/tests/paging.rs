@@ -90,6 +90,7 @@ fn cost(deployment: &Deployment, target: &str) -> ([usize; 2], Response) {
     let (nothing, mut reply, mut loaded) = (PageCache::new(0), None, [0, 0]);
     loop {
         match session.turn(&nothing, reply.take()) {
+            Turn::Wait => {}
             Turn::Done(response) => return (loaded, response),
             Turn::Call(call) => {
                 match &call {

@@ -1,0 +1,60 @@
+//! What version 1 of the formats wrote stays readable for ever: a whole small directory, kept byte for byte.
+//!
+//! A new version of a format gets a directory of its own beside this one, which is never changed.
+
+use scim_engine::store::memory::{MemoryStore, run};
+use scim_engine::store::{Damage, Head, Page, PageCache};
+
+use crate::support::{check_tree, config, directory, head, session, tiny};
+
+/// Lines of a key and the bytes of its value, two hexadecimal digits each.
+const VERSION_1: &str = include_str!("directory.v1");
+
+/// What the directory holds.
+const CONTENT: &str = "k00=a;k02=w;k04=v4;k06=v6;k08=v8;k10=v10;k12=v12;k14=v14;k16=v16;k18=v18;k20=v20;k22=v22;k24=v24;\
+                       k26=v26;k28=v28;k30=v30;k32=v32;k34=v34;k36=v36;new=1;";
+
+fn stored() -> MemoryStore {
+    let store = MemoryStore::default();
+    for line in VERSION_1.lines() {
+        let (key, digits) = line.split_once(' ').unwrap();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        store.values().insert(key.to_owned(), digits.as_bytes().chunks(2).map(byte).collect());
+    }
+    store
+}
+
+#[test]
+fn a_directory_of_version_1_is_read_and_written() {
+    let (store, config) = (stored(), config(tiny()));
+    let first = head(&store, &directory()).unwrap();
+    assert_eq!((first.version(), first.recent().len()), (4, 4));
+    assert!(first.root().unwrap().level > 0 && !first.garbage().is_empty());
+    assert!(check_tree(&store, &directory(), tiny().page_bytes).len() >= 3);
+    let read = |script: &str, n: u64| run(session(script, n, &config), &store, &PageCache::new(0));
+    assert_eq!(String::from_utf8(read("list", 100).body).unwrap(), CONTENT);
+    for n in 0..20 {
+        assert_eq!(read(&format!("put k{n:02} later\nput z{n} 1\nadd sum"), 200 + n).status, 200);
+    }
+    assert_eq!(read("get sum\nget k02\nget k36", 300).body, b"20;later;v36;");
+    check_tree(&store, &directory(), tiny().page_bytes);
+}
+
+#[test]
+fn every_value_of_version_1_says_so_and_is_sealed() {
+    for (key, bytes) in stored().values().iter() {
+        let decode = |bytes: Vec<u8>| -> Result<(), Damage> {
+            if key.starts_with("head:") {
+                Head::decode(bytes.into()).map(drop)
+            } else {
+                Page::decode(bytes.into()).map(drop)
+            }
+        };
+        assert_eq!((decode(bytes.clone()), bytes[2]), (Ok(()), 1), "{key}");
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            assert!(decode(damaged).is_err(), "byte {at} of {key}");
+        }
+    }
+}
