@@ -331,6 +331,7 @@ fn crash(world: &World, id: &str, token: &str, times: usize) {
             match session.turn(&world.cache, reply.take()) {
                 Turn::Call(Call::SwapHead { .. }) => break,
                 Turn::Call(call) => reply = Some(world.store.call(&call)),
+                Turn::Wait => {}
                 Turn::Done(answer) => panic!("answered {}", answer.status),
             }
         }
