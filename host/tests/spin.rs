@@ -1,10 +1,11 @@
-//! The Spin components as they ship, and the command line that serves them.
+//! The Spin components as they ship, the command line that serves them, and the filter in front of them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use scim_edge::proxy_wasm::{Cluster, Options, Proxy, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasmtime::component::Component;
@@ -100,9 +101,13 @@ fn command(data: &Path) -> Command {
 }
 
 fn serve(data: &Path) -> Server {
+    serve_with(data, &[])
+}
+
+fn serve_with(data: &Path, arguments: &[&str]) -> Server {
     component("scim_spin_directory.wasm");
     let mut command = command(data);
-    command.arg("--app").arg(root()).args(["--origin-listen", "127.0.0.1:0"]);
+    command.args(arguments).arg("--app").arg(root()).args(["--origin-listen", "127.0.0.1:0"]);
     ready(command)
 }
 
@@ -126,25 +131,29 @@ impl Server {
 
     /// Status, head and body of an answer.
     fn request(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: scim.test\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
-             frontegg-tenant-id: acme\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, head.to_ascii_lowercase(), body.to_owned())
+        exchange(self.address(), method, path, token, body)
     }
 
     fn json(&self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
         let (status, _, text) = self.request(method, path, token, &body.to_string());
         (status, serde_json::from_str(&text).unwrap_or_default())
     }
+}
+
+fn exchange(address: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: scim.test\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+         frontegg-tenant-id: acme\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_ascii_lowercase(), body.to_owned())
 }
 
 /// A connection: its base path and its token.
@@ -336,4 +345,53 @@ fn a_mistake_is_one_line_that_says_what_to_do() {
     check_refusal(command(other.path()).arg("--app").arg(root()).args(listen), "choose another `--origin-listen`");
     std::fs::copy(root().join("spin.toml"), other.path().join("spin.toml")).unwrap();
     check_refusal(command(other.path()).arg("--app").arg(other.path()), "run `cargo xtask build`");
+}
+
+/// The filter as it ships, in front of a server.
+fn filter(server: &Server) -> Proxy {
+    let module = root().join("target/guests/wasm32-wasip1/guest/scim_plugin.wasm");
+    assert!(module.is_file(), "`{}` is missing: run `cargo xtask build`", module.display());
+    let configuration = json!({ "mode": "origin", "origin": { "cluster": "origin", "credential": EDGE_SECRET } });
+    Proxy::start(Options {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        module,
+        cache: Some(concat!(env!("CARGO_TARGET_TMPDIR"), "/compiled").into()),
+        clusters: vec![Cluster::new("origin", server.address())],
+        settings: Settings { configuration: configuration.to_string().into_bytes(), ..Settings::default() },
+    })
+    .unwrap()
+}
+
+const EDGE_SECRET: &str = "what-edges-present";
+
+/// Shared data can give no key back, so whoever could create keys could fill Envoy's memory.
+#[test]
+fn a_request_without_a_valid_token_creates_no_key_in_shared_data() {
+    let data = fresh();
+    let server = serve_with(data.path(), &["--variable", &format!("edge_secret={EDGE_SECRET}")]);
+    let (base, token) = connect(&server);
+    let proxy = filter(&server);
+    let keys = || proxy.shared().data.keys();
+    let refused = |base: &str, token: &str| {
+        for (method, path) in
+            [("GET", "/Users"), ("GET", "/Users/x"), ("POST", "/Users"), ("DELETE", "/Users/x"), ("PATCH", "/Bulk")]
+        {
+            let (status, ..) = exchange(proxy.address(), method, &format!("{base}{path}"), token, "{}");
+            assert!(status == 401 || status == 503, "{method} {base}{path}: {status}");
+        }
+    };
+    for unknown in 0..50 {
+        refused(&format!("/directory/resources/scim/v2.0/unknown-{unknown}"), &token);
+    }
+    assert_eq!(keys(), Vec::<Vec<u8>>::new());
+    let (status, ..) = exchange(proxy.address(), "GET", &format!("{base}/Users"), &token, "");
+    assert_eq!(status, 200);
+    let before = keys();
+    assert!(!before.is_empty(), "no key is seen where there must be one");
+    for guess in 0..50 {
+        refused(&base, &format!("guess-{guess}"));
+        refused(&format!("/directory/resources/scim/v2.0/other-{guess}"), &format!("guess-{guess}"));
+    }
+    assert_eq!(keys(), before);
+    assert_eq!(proxy.shared().counts.traps.load(std::sync::atomic::Ordering::Relaxed), 0);
 }

@@ -135,6 +135,7 @@ pub fn carry_out(context: Context, verdict: &Verdict, client: Option<&str>) {
 
 /// Carries out a ruling on the stream in effect; whether it goes on.
 pub fn rule(ruling: &Ruling) -> bool {
+    measure(Metric::Decisions { outcome: ruling.outcome.name() }, 1);
     let state = |name: &str, value: &str| hostcalls::set_property(vec![name], Some(value.as_bytes()));
     let header = |name: &str, value: &str| hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
     let mut done = state("scim_decision", ruling.outcome.name());

@@ -19,6 +19,11 @@ pub enum Metric {
         /// `edge` or `origin`.
         answered_by: &'static str,
     },
+    /// Decisions about users of an application.
+    Decisions {
+        /// What was decided.
+        outcome: &'static str,
+    },
     /// Microseconds from a request's head to its answer's.
     RequestDuration {
         /// As above.
@@ -58,6 +63,7 @@ impl Metric {
             Self::Requests { operation, outcome, answered_by } => {
                 format!("scim_requests_total.operation.{operation}.outcome.{outcome}.answered_by.{answered_by}")
             }
+            Self::Decisions { outcome } => format!("scim_decisions_total.outcome.{outcome}"),
             Self::RequestDuration { operation, outcome } => {
                 format!("scim_request_duration_us.operation.{operation}.outcome.{outcome}")
             }
@@ -127,6 +133,38 @@ mod tests {
         let metric = Metric::Requests { operation: "read_user", outcome: "ok", answered_by: "edge" };
         assert_eq!(metric.name(), "scim_requests_total.operation.read_user.outcome.ok.answered_by.edge");
         assert!(!metric.is_histogram() && Metric::AnswerAge.is_histogram());
+    }
+
+    #[test]
+    fn every_name_and_every_label_is_in_the_walkthrough() {
+        let readme = include_str!("../../envoy/README.md");
+        let stats_tags = include_str!("../../envoy/origin.yaml");
+        let (operation, outcome, answered_by, call, cache, result) = ("o", "o", "o", "o", "o", "o");
+        for metric in [
+            Metric::Requests { operation, outcome, answered_by },
+            Metric::Decisions { outcome },
+            Metric::RequestDuration { operation, outcome },
+            Metric::Calls { call, result },
+            Metric::CallDuration { call },
+            Metric::Lookups { cache, result },
+            Metric::StaleAnswers,
+            Metric::AnswerAge,
+        ] {
+            let name = metric.name();
+            let mut parts = name.split('.');
+            let row = format!("| `{}` |", parts.next().unwrap());
+            let row = readme.lines().find(|line| line.starts_with(&row)).expect(&row);
+            for label in parts.step_by(2) {
+                assert!(row.contains(&format!("`{label}`")), "{row} lacks {label}");
+                assert!(stats_tags.contains(&format!("tag_name: {label}, ")), "no tag for {label}");
+            }
+        }
+        let paths = ["", "/Users", "/Groups", "/Users/1", "/Groups/1", "/.search", "/Bulk", "/Me", "/Schemas", "/x"];
+        let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let operations = methods.iter().flat_map(|m| paths.iter().map(|p| super::operation(m, &Endpoint::parse(p))));
+        for word in operations.chain((200..600).map(super::outcome)) {
+            assert!(readme.contains(&format!("`{word}`")), "{word}");
+        }
     }
 
     #[test]

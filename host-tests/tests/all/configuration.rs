@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use scim_host_tests::deployment::{Http, Target};
 use scim_host_tests::envoy::{Changes, Envoy, example, validate};
-use scim_host_tests::idp::{Idp, user};
+use scim_host_tests::idp::{Idp, total, user};
 use scim_host_tests::message::Request;
 use scim_host_tests::server::{Front, Server};
 use scim_host_tests::{case, check, place};
@@ -197,13 +197,14 @@ fn updates_are_checked() -> Result<()> {
     let create = |name: &str| idp.create(name);
     ensure!(create("before")?.status == 201, "the first configuration does not serve");
     let bad = [
-        ("\"grace_ms\"", "\"grace_msec\"", "grace_msec"),
-        ("\"heads\": 1024", "\"heads\": 0", "slots.heads"),
-        ("\"mode\": \"origin\"", "\"mode\": \"none\"", "mode"),
-        ("\"credential\": \"", "\"credential\": \"\u{e9}", "origin.credential"),
-        ("{\n", "[\n", "JSON"),
+        ("\"grace_ms\"", "\"grace_msec\"", "`grace_msec`: "),
+        ("\"heads\": 1024", "\"heads\": 0", "`slots.heads`: "),
+        ("\"mode\": \"origin\"", "\"mode\": \"none\"", "`mode`: "),
+        ("\"credential\": \"", "\"credential\": \"\u{e9}", "`origin.credential`: "),
+        ("{\n", "[\n", "the configuration is no JSON"),
+        ("scim_plugin.wasm", "no_plugin.wasm", "no_plugin.wasm"),
     ];
-    for (index, (right, wrong, named)) in bad.into_iter().enumerate() {
+    for (index, (right, wrong, named)) in bad.iter().copied().enumerate() {
         ensure!(listener.contains(right), "`{right}` is not in the example");
         put(&lds, &listener.replacen(right, wrong, if right == "{\n" { usize::MAX } else { 1 }))?;
         eventually(named, || Ok((envoy.stat("listener_manager.lds.update_rejected")? > index as u64).then_some(())))?;
@@ -211,13 +212,16 @@ fn updates_are_checked() -> Result<()> {
         ensure!(!envoy.log()?.contains(&secret), "the log shows the credential");
         ensure!(create(&format!("after-{index}"))?.status == 201, "after `{wrong}` nothing is served");
     }
-    let before = envoy.stat("listener_manager.lds.update_success")?;
-    put(
-        &lds,
-        &listener.replacen("\"max_staleness_ms\"", "\"limits\": { \"body_bytes\": 10 }, \"max_staleness_ms\"", 1),
-    )?;
-    eventually("a good update", || Ok((envoy.stat("listener_manager.lds.update_success")? > before).then_some(())))?;
-    eventually("its limit", || Ok((create("large")?.status == 413).then_some(())))?;
+    // A good one, with a module under another name.
+    let next = directory.path().join("next.wasm");
+    std::fs::copy(place::plugin(), &next)?;
+    let good =
+        listener.replacen("\"max_staleness_ms\"", "\"limits\": { \"body_bytes\": 100 }, \"max_staleness_ms\"", 1);
+    put(&lds, &good.replace(&*place::plugin().to_string_lossy(), &next.to_string_lossy()))?;
+    eventually("the new limit", || Ok((create(&"x".repeat(100))?.status == 413).then_some(())))?;
+    ensure!(envoy.admin("/config_dump?resource=dynamic_listeners")?.contains("next.wasm"), "the old module serves");
+    let found = idp.get("/Users?count=0")?;
+    ensure!(total(&found)? > bad.len() as u64, "{}", found.brief());
     envoy.has_not_trapped()
 }
 
