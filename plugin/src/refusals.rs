@@ -3,8 +3,6 @@
 //! Telling never delays an answer, and costs the origin little however much is refused: what does not fit is dropped and
 //! counted, and the last entry kept says that later ones are missing.
 
-use std::collections::HashMap;
-
 use scim_engine::edge;
 use scim_engine::log::Entry;
 use scim_engine::store::DirectoryId;
@@ -19,12 +17,13 @@ const MAX_REPORTS: usize = 8;
 /// Refusals by connection.
 #[derive(Default)]
 pub struct Refusals {
-    batches: HashMap<DirectoryId, Batch>,
+    /// Few enough to look through.
+    batches: Vec<Batch>,
     dropped: u64,
 }
 
-#[derive(Default)]
 struct Batch {
+    directory: DirectoryId,
     known: bool,
     entries: Vec<Entry>,
 }
@@ -32,16 +31,20 @@ struct Batch {
 impl Refusals {
     /// Keeps an entry if there is room; it is made only then. `known` tells whether this Envoy has seen the connection.
     pub fn note(&mut self, directory: &DirectoryId, known: bool, entry: impl FnOnce() -> Option<Entry>) {
-        let unknown = self.batches.values().filter(|batch| !batch.known).count();
-        let room = self.batches.len() < MAX_DIRECTORIES && (known || unknown < MAX_UNKNOWN);
-        let batch = match self.batches.get_mut(directory) {
-            Some(batch) => batch,
-            None if room => self.batches.entry(directory.clone()).or_default(),
-            None => {
+        let found = self.batches.iter().position(|batch| batch.directory == *directory);
+        if found.is_none() {
+            let unknown = self.batches.iter().filter(|batch| !batch.known).count();
+            if self.batches.len() >= MAX_DIRECTORIES || (!known && unknown >= MAX_UNKNOWN) {
                 self.dropped += 1;
                 return;
             }
+            self.batches.push(Batch { directory: directory.clone(), known, entries: Vec::new() });
+        }
+        let batch = match found {
+            Some(index) => self.batches.get_mut(index),
+            None => self.batches.last_mut(),
         };
+        let Some(batch) = batch else { return };
         batch.known |= known;
         if batch.entries.len() < edge::MAX_REFUSALS {
             batch.entries.extend(entry());
@@ -55,10 +58,14 @@ impl Refusals {
 
     /// Some connections' refusals, as bodies of requests: the known ones' first.
     pub fn take(&mut self) -> Vec<(DirectoryId, Vec<Entry>)> {
-        let mut directories: Vec<_> = self.batches.iter().map(|(id, batch)| (!batch.known, id.clone())).collect();
-        directories.sort_by_key(|(unknown, _)| *unknown);
-        let reported = directories.into_iter().take(MAX_REPORTS);
-        reported.filter_map(|(_, id)| self.batches.remove_entry(&id)).map(|(id, batch)| (id, batch.entries)).collect()
+        let first = |known: bool| move |batch: &Batch| batch.known == known;
+        let mut taken = Vec::new();
+        while taken.len() < MAX_REPORTS {
+            let next = self.batches.iter().position(first(true)).or_else(|| self.batches.iter().position(first(false)));
+            let Some(batch) = next.map(|index| self.batches.swap_remove(index)) else { break };
+            taken.push((batch.directory, batch.entries));
+        }
+        taken
     }
 
     /// Counts refusals that nobody will hear of.

@@ -21,4 +21,5 @@ mod scribe;
 pub(crate) use aside::{aside, close, directory, open};
 pub use entry::Entry;
 pub(crate) use keep::keep;
+pub(crate) use scribe::why;
 pub use scribe::{Scribe, operation};

@@ -58,7 +58,7 @@ impl<'a> Scribe<'a> {
         self.unknown.clear();
         self.normalised.clear();
         self.done(operation, resource, response.status, bulk);
-        let (scim_type, reason) = self.why(response);
+        let (scim_type, reason) = why(response, self.registry, self.request);
         if let Some(entry) = self.entries.last_mut() {
             (entry.scim_type, entry.reason) = (scim_type, reason);
         }
@@ -76,7 +76,7 @@ impl<'a> Scribe<'a> {
 
     /// What was done after the first `noted` entries is taken back, and each of those operations refused like this.
     pub fn take_back(&mut self, noted: usize, response: &Response) {
-        let (scim_type, reason) = self.why(response);
+        let (scim_type, reason) = why(response, self.registry, self.request);
         for entry in self.entries.iter_mut().skip(noted).filter(|entry| entry.succeeded()) {
             *entry = Entry {
                 operation: std::mem::take(&mut entry.operation),
@@ -89,18 +89,18 @@ impl<'a> Scribe<'a> {
         }
     }
 
-    /// The `scimType` of a refusal, and its reason without values.
-    fn why(&self, response: &Response) -> (Option<String>, Option<String>) {
-        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        let text = |name: &str| body.get(name).and_then(Value::as_str);
-        let reason = text("detail").map(|detail| redact::reason(detail, self.registry, self.request));
-        (text("scimType").map(str::to_owned), reason)
-    }
-
     /// The entries, in order.
     pub fn entries(self) -> Vec<Entry> {
         self.entries
     }
+}
+
+/// The `scimType` of a refusal, and its reason without values.
+pub(crate) fn why(response: &Response, registry: &Registry, request: &Request) -> (Option<String>, Option<String>) {
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let reason = text("detail").map(|detail| redact::reason(detail, registry, request));
+    (text("scimType").map(str::to_owned), reason)
 }
 
 /// Names an operation by its method and what it is for.

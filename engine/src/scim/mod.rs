@@ -32,7 +32,7 @@ use crate::connections::record::Record;
 use crate::env::Env;
 use crate::error::{Kind, ScimError};
 use crate::http::{Request, Response};
-use crate::log::{self, Entry, Scribe, operation};
+use crate::log::{self, Entry, operation, redact};
 use crate::schema::Registry;
 use crate::store::{Aside, DirectoryId, Fault, Outcome, Txn, View};
 
@@ -109,8 +109,14 @@ fn note(request: &Request, response: &Response, view: &View<'_>, env: &Env<'_>) 
 pub fn refusal(request: &Request, response: &Response, record: Option<&Record>, env: &Env<'_>) -> Option<Entry> {
     let Route { endpoint, .. } = Route::parse(request.path())?;
     let custom = record.and_then(|record| read::custom(record).ok().flatten());
-    let mut scribe = Scribe::new(request, custom.as_ref().unwrap_or_else(|| Registry::shared()), env);
-    let id = if let Endpoint::Resource(_, id) = &endpoint { id } else { "" };
-    scribe.refused(operation(&request.method, &endpoint), id, response, None);
-    scribe.entries().pop()
+    let id = if let Endpoint::Resource(_, id) = &endpoint { Some(id) } else { None };
+    let (scim_type, reason) = log::why(response, custom.as_ref().unwrap_or_else(|| Registry::shared()), request);
+    Some(Entry {
+        operation: operation(&request.method, &endpoint),
+        resource: id.filter(|id| redact::is_id(id)).cloned(),
+        status: response.status,
+        scim_type,
+        reason,
+        ..Entry::of(request, env)
+    })
 }
