@@ -198,6 +198,10 @@ pub fn public_url(fields: &mut Fields) -> Result<Option<String>, Refused> {
 }
 
 #[cfg(test)]
+const MODES: &[&str] = &["origin", "decision"];
+#[cfg(test)]
+const WALKTHROUGH: &str = include_str!("../../envoy/README.md");
+#[cfg(test)]
 mod schema;
 
 #[cfg(test)]

@@ -89,6 +89,9 @@ fn documents_obey() -> Result<()> {
     let filled = fill("origin.yaml", &certificates)?;
     std::fs::write(&path, &filled)?;
     obey(&schema, &[&path])?;
+    let local = directory.path().join("local.yaml");
+    std::fs::write(&local, fill("local.yaml", &certificates)?)?;
+    obey(&schema, &[&local])?;
     for (right, wrong) in
         [("grace_ms", "grace"), ("\"heads\": 1024", "\"heads\": 0"), ("\"origin\",", "\"elsewhere\",")]
     {

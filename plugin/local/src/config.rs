@@ -146,7 +146,8 @@ fn connection_token(index: usize, mut fields: Fields) -> Result<Token, Refused> 
         }
         _ => return Err(fields.refuse_all("expected either `token` or `sha256`")),
     };
-    let scopes = if fields.has("scopes") { Some(fields.texts("scopes")?) } else { None };
+    let limited = fields.has("scopes");
+    let scopes = Some(fields.texts("scopes")?).filter(|_| limited);
     let scopes = scopes.map(|names| names.iter().map(|name| Scope::of_name(name)).collect::<Option<_>>());
     let scopes = match scopes {
         Some(None) => return Err(fields.refuse("scopes", "expected scopes such as `users:read`")),
@@ -174,6 +175,14 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     };
     text.as_bytes().chunks(2).map(pair).collect()
 }
+
+#[cfg(test)]
+const MODES: &[&str] = &["local"];
+#[cfg(test)]
+const WALKTHROUGH: &str = include_str!("../../../envoy/local.md");
+#[cfg(test)]
+#[path = "../../src/config/schema.rs"]
+mod schema;
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,12 @@
 //! `envoy/config.schema.json` says what [`Config::parse`] takes: the same fields, ranges, defaults and requirements.
+//!
+//! The module for local mode includes this file too: whoever does has a `Config`, and names its modes and its document.
 
 use serde_json::{Value, json};
 
-use super::Config;
+use super::{Config, MODES, WALKTHROUGH};
 
 const SCHEMA: &str = include_str!("../../../envoy/config.schema.json");
-const README: &str = include_str!("../../../envoy/README.md");
 
 fn schema() -> Value {
     serde_json::from_str(SCHEMA).unwrap()
@@ -19,10 +20,13 @@ fn follow<'a>(schema: &'a Value, part: &'a Value) -> &'a Value {
     }
 }
 
-/// Every mode with its smallest document.
+/// Every mode of this module with its smallest document.
 fn modes(schema: &Value) -> Vec<(&Value, Value)> {
     let modes = schema["oneOf"].as_array().unwrap().iter().map(|mode| follow(schema, mode));
-    modes.map(|mode| (mode, mode["examples"][0].clone())).collect()
+    let modes = modes.filter(|mode| MODES.contains(&mode["properties"]["mode"]["const"].as_str().unwrap()));
+    let modes: Vec<_> = modes.map(|mode| (mode, mode["examples"][0].clone())).collect();
+    assert_eq!(modes.len(), MODES.len());
+    modes
 }
 
 /// Every object below `part` with the JSON pointer of its place in a document.
@@ -108,12 +112,9 @@ fn ranges_types_and_defaults_are_those_of_the_schema() {
                 }
                 let field = name_of(&place, name);
                 let refused = |value: Value| parse(&set(&apart, &place, name, value)).unwrap_err();
-                for wrong in [json!(null), json!(true), json!([[]])] {
-                    let boolean = wrong.is_boolean() && property["type"] == "boolean";
-                    assert!(
-                        boolean || refused(wrong.clone()).contains(field.trim_end_matches("`: ")),
-                        "{field}{wrong}"
-                    );
+                for (kind, wrong) in [("null", json!(null)), ("boolean", json!(true)), ("array", json!([[]]))] {
+                    let right = property["type"] == kind;
+                    assert!(right || refused(wrong).contains(field.trim_end_matches("`: ")), "{field}{kind}");
                 }
                 if let Some(default) = property.get("default") {
                     assert_eq!(parse(&set(&document, &place, name, default.clone())).unwrap(), expected, "{field}");
@@ -161,7 +162,7 @@ fn every_field_is_described_and_in_the_walkthrough() {
                 assert!(described["description"].is_string() || described["const"].is_string(), "{place}/{name}");
                 let is_leaf = described["properties"].is_null() && described["items"]["$ref"].is_null() && name != "//";
                 let path = format!("{place}/{name}").trim_start_matches('/').replace("/0/", "[].").replace('/', ".");
-                assert!(!is_leaf || README.contains(&format!("`{path}`")), "envoy/README.md lacks `{path}`");
+                assert!(!is_leaf || WALKTHROUGH.contains(&format!("`{path}`")), "the walkthrough lacks `{path}`");
             }
         }
     }
