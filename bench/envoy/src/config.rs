@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 pub struct Ports {
     /// `direct_response`, and a plain proxy to the origin for every other path.
     pub plain: u16,
-    /// The filter.
+    /// The filter in mode `origin`.
     pub scim: u16,
+    /// The filter in mode `decision`, with the same cache.
+    pub decision: u16,
 }
 
 /// What the configuration names.
@@ -21,7 +23,12 @@ pub struct Surroundings<'a> {
     pub edge_secret: &'a str,
     /// Body of the direct response.
     pub body: &'a str,
+    /// The connection that decisions are about.
+    pub connection: &'a str,
 }
+
+/// Header that names the subject of a decision.
+pub const SUBJECT: &str = "x-user";
 
 /// Path that Envoy answers by itself.
 pub const DIRECT: &str = "/direct";
@@ -37,21 +44,16 @@ pub fn envoy(ports: Ports, around: &Surroundings<'_>) -> Result<String> {
     });
     let proxied = json!({ "match": { "prefix": "/" }, "route": { "cluster": "origin", "timeout": "15s" } });
     let routes = json!([direct, proxied]);
+    let origin = json!({ "cluster": "origin", "credential": around.edge_secret });
+    let decision = json!({ "connection": around.connection, "subject": { "header": SUBJECT }, "match": "userName" });
+    // One client of one connection asks as fast as it can.
+    let limits = json!({ "requests_per_second": 0 });
+    let scim = filter("scim", &json!({ "mode": "origin", "origin": origin, "limits": limits }));
+    let decision = filter("decision", &json!({ "mode": "decision", "origin": origin, "decision": decision }));
     let listeners = [
         listener("plain", ports.plain, None, &routes),
-        listener(
-            "scim",
-            ports.scim,
-            Some(filter(
-                "scim",
-                &json!({
-                    "mode": "origin",
-                    "origin": { "cluster": "origin", "credential": around.edge_secret },
-                    "limits": { "requests_per_second": 0 },
-                }),
-            )),
-            &routes,
-        ),
+        listener("scim", ports.scim, Some(scim), &routes),
+        listener("decision", ports.decision, Some(decision), &routes),
     ];
     let (host, port) = around.origin.rsplit_once(':').context("the origin has no port")?;
     let address = json!({ "socket_address": { "address": host, "port_value": port.parse::<u16>()? } });

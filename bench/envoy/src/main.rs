@@ -11,7 +11,7 @@ use clap::Parser;
 use scim_host_tests::envoy::{Envoy, free_ports};
 use scim_host_tests::server::{Front, Server};
 
-use config::{DIRECT, Ports, Surroundings};
+use config::{DIRECT, Ports, SUBJECT, Surroundings};
 use load::{Case, Load, Processes, Sample};
 use scene::Scene;
 
@@ -28,6 +28,9 @@ struct Arguments {
     /// Connections that each have one request under way
     #[arg(long, default_value_t = 16)]
     connections: u32,
+    /// Only the baseline, and cases whose name contains this text
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 /// What the filter presents to the origin.
@@ -41,17 +44,20 @@ fn main() -> Result<()> {
     let deployment = server.origin()?;
     let scene = Scene::fill(&deployment)?;
 
-    let [plain, scim] = free_ports()?;
-    let ports = Ports { plain, scim };
+    let [plain, scim, decision] = free_ports()?;
+    let ports = Ports { plain, scim, decision };
     let body = scene.user(&deployment)?;
     println!("1 worker, {} connections, answers of {} bytes", arguments.connections, body.len());
     let origin = server.ready.origin.strip_prefix("http://").context("no http URL")?;
-    let around = Surroundings { origin, edge_secret: EDGE_SECRET, body: &body };
+    let connection = scene.connection.id.as_str();
+    let around = Surroundings { origin, edge_secret: EDGE_SECRET, body: &body, connection };
     let envoy = Envoy::launch(directory.path(), "envoy", &config::envoy(ports, &around)?, &["--concurrency", "1"])?;
 
     let processes = Processes { envoy: envoy.pid(), origin: *server.ready.pids.get("host").context("no host")? };
     let load = Load { connections: arguments.connections, seconds: arguments.seconds };
-    let cases = cases(ports, &scene);
+    let mut cases = cases(ports, &scene);
+    let mut is_baseline = true;
+    cases.retain(|case| std::mem::take(&mut is_baseline) || case.name.contains(&arguments.only));
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); cases.len()];
     for round in 0..=arguments.rounds {
         for (case, samples) in cases.iter().zip(&mut samples) {
@@ -74,6 +80,7 @@ fn cases(ports: Ports, scene: &Scene) -> Vec<Case> {
     let case = |name, port, requests| Case { name, port, requests, refused: false, proxied: None };
     let through = |name, proxied, requests| Case { proxied: Some(proxied), ..case(name, ports.scim, requests) };
     let direct = vec![(DIRECT.to_owned(), Vec::new())];
+    let decided = (0..scene.users.len()).map(|user| (DIRECT.to_owned(), vec![(SUBJECT, scene::name(user))])).collect();
     let refused = scene.by_id().into_iter().map(|path| (path, token("scim_not-a-token-of-anybody"))).collect();
     vec![
         case("direct_response", ports.plain, direct.clone()),
@@ -85,5 +92,6 @@ fn cases(ports: Ports, scene: &Scene) -> Vec<Case> {
         case("proxy: page of 100", ports.plain, valid(scene.pages())),
         through("filter: page of 100", "proxy: page of 100", valid(scene.pages())),
         Case { refused: true, ..case("filter: refused token", ports.scim, refused) },
+        case("filter: decision, then direct_response", ports.decision, decided),
     ]
 }

@@ -7,7 +7,7 @@ pub fn print(cases: &[Case], samples: &[Vec<Sample>]) {
     let rows: Vec<Row> = cases.iter().zip(samples).map(|(case, samples)| Row::of(case, samples)).collect();
     let Some(direct) = rows.first() else { return };
     println!(
-        "{:34} {:>15} {:>8} {:>15} {:>17} {:>9} {:>9}",
+        "{:39} {:>15} {:>8} {:>15} {:>17} {:>9} {:>9}",
         "case", "Envoy us/req", "x direct", "origin us/req", "req/s", "x proxy", "CPU x"
     );
     for row in &rows {
@@ -16,7 +16,7 @@ pub fn print(cases: &[Case], samples: &[Vec<Sample>]) {
             proxied.map_or_else(|| "-".to_owned(), |proxied| format!("{:.1}x", ratio(row, proxied)))
         };
         println!(
-            "{:34} {:>15} {:>7.2}x {:>15} {:>17} {:>9} {:>9}",
+            "{:39} {:>15} {:>7.2}x {:>15} {:>17} {:>9} {:>9}",
             row.name,
             row.envoy.show(),
             row.envoy.least / direct.envoy.least,
