@@ -1,8 +1,11 @@
 //! What a directory's head says about its connection: state, tokens, settings.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
+use crate::store::Txn;
 
 /// Bytes of a connection's settings: they are part of its head, which every write stores again.
 pub const MAX_SETTINGS: usize = 64 << 10;
@@ -44,6 +47,11 @@ impl Record {
     /// Reads the record of a head; `None` for bytes that hold none, such as the environment's.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
+    }
+
+    /// The record of the head a step has opened.
+    pub fn of(txn: &Txn<'_>) -> Option<Arc<Self>> {
+        txn.head()?.record_as(Self::from_bytes)
     }
 
     /// The form kept in a head.

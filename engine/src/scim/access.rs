@@ -1,5 +1,7 @@
 //! Who may do what: authentication and authorisation, from the directory's head alone.
 
+use std::sync::Arc;
+
 use crate::connections::record::{Record, Scope, State, Token};
 use crate::connections::token;
 use crate::env::Env;
@@ -21,7 +23,7 @@ pub enum Access {
 /// A request that may go on.
 pub struct Entered<'v> {
     pub route: Route,
-    pub record: Record,
+    pub record: Arc<Record>,
     pub token: Token,
     pub txn: Txn<'v>,
 }
@@ -42,9 +44,8 @@ pub fn enter<'v>(request: &Request, view: &'v View<'v>, env: &Env<'_>) -> Result
         return Err(unauthorized().into());
     };
     let txn = Txn::open(view, &route.connection)?;
-    let record = txn.as_ref().and_then(|txn| serde_json::from_slice::<Record>(txn.record()).ok());
-    let live = record.filter(|record| matches!(record.state, State::Active | State::Paused));
-    let token = token::authenticate(request, live.as_ref(), env)?.clone();
+    let live = txn.as_ref().and_then(Record::of).filter(|record| record.is_live());
+    let token = token::authenticate(request, live.as_deref(), env)?.clone();
     let (Some(record), Some(txn)) = (live, txn) else { return Err(unauthorized().into()) };
     let entered = Entered { route, record, token, txn };
     authorise(request, &entered)?;
@@ -56,7 +57,7 @@ pub fn enter<'v>(request: &Request, view: &'v View<'v>, env: &Env<'_>) -> Result
 pub fn visit<'v>(request: &Request, view: &'v View<'v>, env: &Env<'_>) -> Result<Entered<'v>, Fault> {
     let route = Route::parse(request.path()).ok_or_else(unauthorized)?;
     let txn = Txn::open(view, &route.connection)?.ok_or_else(unauthorized)?;
-    let record = Record::from_bytes(txn.record()).filter(Record::is_live).ok_or_else(unauthorized)?;
+    let record = Record::of(&txn).filter(|record| record.is_live()).ok_or_else(unauthorized)?;
     let token = Token::new(String::new(), "", env.now);
     Ok(Entered { route, record, token, txn })
 }

@@ -56,7 +56,7 @@ pub fn decide(
     env: &Env<'_>,
 ) -> Result<Decision, Fault> {
     let Some(txn) = Txn::open(view, directory)? else { return Ok(Decision::Unknown) };
-    if !Record::from_bytes(txn.record()).is_some_and(|record| record.is_live()) {
+    if !Record::of(&txn).is_some_and(|record| record.is_live()) {
         return Ok(Decision::Unknown);
     }
     let Some(id) = find(&txn, by, subject)? else { return Ok(Decision::Unknown) };

@@ -1,5 +1,7 @@
 //! Writes: what the request says is done, shown and noted in one commit.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::connections::record::Token;
@@ -48,7 +50,8 @@ struct Service<'a> {
 impl Service<'_> {
     /// A write, its reply, and the commit that makes both true and notes them in the log.
     fn write(&self, entered: Entered<'_>) -> Result<Outcome, Fault> {
-        let Entered { route, mut record, token, mut txn } = entered;
+        let Entered { route, record, token, mut txn } = entered;
+        let mut record = Arc::unwrap_or_clone(record);
         let projection = query::projection(self.request)?;
         let body = if self.request.method == "DELETE" { Value::Null } else { self.reader.body()? };
         let (strict, revive) = (record.settings.strict, record.settings.revive);

@@ -18,7 +18,8 @@
 //! *Garbage* are the pages the latest merge replaced. They are deleted by the merge after that one, so a reader that
 //! still holds the previous head is rarely disturbed, and a crash between swap and deletion leaks one generation at most.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 
 use super::PageId;
 use super::codec::{self, Damage, Reader, Span};
@@ -39,6 +40,7 @@ pub struct Head {
     root: Option<Root>,
     recent: Vec<[u8; 16]>,
     record: Span,
+    read: OnceLock<Option<Arc<dyn Any + Send + Sync>>>,
     pending: Vec<(Span, Option<Span>, bool)>,
     garbage: Vec<PageId>,
     unlanded: usize,
@@ -99,6 +101,12 @@ impl Head {
     /// The opaque record.
     pub fn record(&self) -> &[u8] {
         self.record.of(&self.bytes)
+    }
+
+    /// The record as `read` understands it. It is read once, however many requests a head answers.
+    pub fn record_as<T: Any + Send + Sync>(&self, read: impl FnOnce(&[u8]) -> Option<T>) -> Option<Arc<T>> {
+        let known = self.read.get_or_init(|| Some(Arc::new(read(self.record())?)));
+        Arc::clone(known.as_ref()?).downcast().ok()
     }
 
     /// Where the tree starts; `None` for an empty one.
@@ -205,7 +213,17 @@ fn read_body(bytes: Arc<[u8]>, reader: &mut Reader<'_>) -> Option<Head> {
     let pending = read_pending(&bytes, reader)?;
     let garbage = count(reader, 18)?;
     let garbage = (0..garbage).map(|_| reader.array().map(PageId)).collect::<Option<Vec<_>>>()?;
-    (recent.len() <= RECENT).then_some(Head { version, root, recent, record, pending, garbage, unlanded: 0, bytes })
+    (recent.len() <= RECENT).then_some(Head {
+        version,
+        root,
+        recent,
+        record,
+        read: OnceLock::new(),
+        pending,
+        garbage,
+        unlanded: 0,
+        bytes,
+    })
 }
 
 fn read_root(reader: &mut Reader<'_>) -> Option<Root> {

@@ -71,6 +71,11 @@ impl<'v> Txn<'v> {
         self.head.as_ref().map_or(0, |head| head.version())
     }
 
+    /// The head as read; `None` for a new directory.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_deref()
+    }
+
     /// The opaque record kept in the head: the connection record.
     pub fn record(&self) -> &[u8] {
         let stored = || self.head.as_ref().map(|head| head.record()).unwrap_or_default();
