@@ -54,6 +54,8 @@ pub struct Slots {
     pub page_bytes: usize,
     /// Bytes of decoded pages each worker keeps besides; one fetch has to fit.
     pub worker_bytes: usize,
+    /// Bytes of answers each worker keeps, to give them again while nothing has changed.
+    pub answer_bytes: usize,
 }
 
 /// Bounds of this filter, besides those of the engine.
@@ -152,6 +154,7 @@ impl Slots {
             pages: fields.number("pages", 1..=1 << 24, 4096)?,
             page_bytes: fields.number("page_bytes", 1 << 10..=16 << 20, 32 << 10)?,
             worker_bytes: fields.number("worker_bytes", 4 << 20..=512 << 20, 32 << 20)?,
+            answer_bytes: fields.number("answer_bytes", 0..=512 << 20, 8 << 20)?,
         };
         fields.end().map(|()| slots)
     }

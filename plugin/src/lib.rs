@@ -14,6 +14,7 @@
 //! | [`shared`] | heads and pages in a fixed number of slots that all workers share |
 //! | [`rates`] | how many requests a connection may make |
 //! | [`refusals`] | what was refused, until the origin knows |
+//! | [`memo`] | answers that were made once |
 //! | [`bucket`] | a token bucket |
 //! | [`metrics`] | what is measured, and its labels |
 //! | [`exchange`] | one request and its answer, as operators see them |
@@ -27,6 +28,7 @@ pub mod exchange;
 pub mod fields;
 mod gate;
 pub mod host;
+pub mod memo;
 pub mod metrics;
 pub mod origin;
 pub mod rates;

@@ -76,7 +76,7 @@ impl HttpContext for RequestContext {
         };
         let (request, now) = (request(), host::now());
         self.exchange = Some(Exchange::begin(route, &request.method, now));
-        let verdict = worker.borrow_mut().arrive(self.context, request, host::entropy(), now);
+        let verdict = worker.borrow_mut().arrive(self.context, request, now);
         host::measure_all(worker.borrow_mut().measured());
         if worker.borrow().has_calls() {
             host::wake(self.wake);

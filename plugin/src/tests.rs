@@ -198,7 +198,7 @@ impl Place {
         let context = self.contexts.get();
         self.contexts.set(context + 1);
         self.pass(1);
-        let verdict = self.workers[worker].borrow_mut().arrive(context, request, [0; 32], self.now.get());
+        let verdict = self.workers[worker].borrow_mut().arrive(context, request, self.now.get());
         (context, verdict)
     }
 

@@ -28,6 +28,7 @@ use scim_engine::store::{DirectoryId, Fault, Head, Need, PageId, View};
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::decision::Ruling;
+use crate::memo::Memo;
 use crate::metrics::{self, Metric};
 use crate::origin::{Ask, Call, Calls, Context, Flight, Open, Reply};
 use crate::rates::Rates;
@@ -37,6 +38,9 @@ use crate::shared::{Known, Shared};
 
 /// Header of an origin's answer with the version its commit made.
 pub const VERSION_HEADER: &str = "x-scim-version";
+
+/// Bytes of an answer's head, about.
+const ANSWER_HEAD: usize = 512;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +67,8 @@ pub struct Worker<S> {
     refusals: Refusals,
     lookups: Bucket,
     rechecks: Bucket,
+    /// Answers and rulings, by what they depend on.
+    answers: Memo<Verdict>,
     measured: Vec<(Metric, u64)>,
 }
 
@@ -71,7 +77,6 @@ struct Ticket {
     directory: DirectoryId,
     request: Request,
     arrived: u64,
-    seed: [u8; 32],
     /// The version below which this request may not read: that of the latest write answered before it came.
     floor: u64,
     /// What its own check of the head said.
@@ -91,13 +96,12 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn new(directory: DirectoryId, request: Request, seed: [u8; 32], arrived: u64) -> Self {
+    fn new(directory: DirectoryId, request: Request, arrived: u64) -> Self {
         Self {
             write: scim::may_write(&request),
             directory,
             request,
             arrived,
-            seed,
             floor: 0,
             checked: None,
             fetch: Fetch::None,
@@ -165,6 +169,7 @@ impl<S: Shared> Worker<S> {
             tickets: HashMap::new(),
             lookups: Bucket::new(config.bounds.lookups),
             rechecks: Bucket::new(config.bounds.rechecks),
+            answers: Memo::new(config.slots.answer_bytes),
             measured: Vec::new(),
             config,
         }
@@ -178,10 +183,10 @@ impl<S: Shared> Worker<S> {
         *self = Self { calls, tickets, refusals, ..Self::new(config, shared) };
     }
 
-    /// A request's head arrived at `now`; `seed` is fresh entropy.
-    pub fn arrive(&mut self, context: Context, request: Request, seed: [u8; 32], now: u64) -> Verdict {
+    /// A request's head arrived at `now`.
+    pub fn arrive(&mut self, context: Context, request: Request, now: u64) -> Verdict {
         let Some(directory) = scim::connection_of(&request.target) else { return Verdict::Pass };
-        let mut ticket = Ticket::new(directory, request, seed, now);
+        let mut ticket = Ticket::new(directory, request, now);
         if !has_one_bearer(&ticket.request) {
             // What a directory that does not exist answers is what this one must answer.
             ticket.checked = Some(Check::Absent);
@@ -325,7 +330,7 @@ impl<S: Shared> Worker<S> {
             return;
         }
         let head = self.replica.heads.get(&ticket.directory).head;
-        let env = Env::new(Timestamp(ticket.arrived / 1000), ticket.seed, 0, &self.config.engine);
+        let env = Env::new(Timestamp(ticket.arrived / 1000), [0; 32], 0, &self.config.engine);
         let record = || head.as_ref().and_then(|head| Record::from_bytes(head.record()));
         self.refusals.note(&ticket.directory, head.is_some(), || {
             scim::refusal(&ticket.request, response, record().as_ref(), &env)
@@ -455,7 +460,8 @@ impl<S: Shared> Worker<S> {
         if !ticket.counted && !self.rates.has_room(&ticket.directory, now) {
             return self.admit(context, ticket, current, now);
         }
-        let step = self.step(ticket, current, scim::read);
+        // Who is not let in learns nothing of what is kept.
+        let step = self.step(ticket, current, scim::admit).and_then(|_| self.answer(ticket, current));
         let stranger = matches!(&step, Err(Fault::Refused(response)) if response.status == 401);
         if !stranger {
             self.count(ticket, now);
@@ -464,10 +470,10 @@ impl<S: Shared> Worker<S> {
             self.measure_lookup("pages", step.is_ok());
         }
         match step {
-            Ok(outcome) => {
+            Ok(response) => {
                 self.measured.push((Metric::AnswerAge, current.age / 1000));
                 self.measured.extend(current.stale.map(|_| (Metric::StaleAnswers, 1)));
-                Verdict::Answer(mark(outcome.response, current.stale))
+                Verdict::Answer(mark(response, current.stale))
             }
             Err(Fault::Refused(response)) => self.refuse(context, ticket, current, response, now),
             Err(Fault::Need(_)) if current.stale.is_some() || ticket.fetch == Fetch::Failed => unavailable(),
@@ -477,6 +483,19 @@ impl<S: Shared> Worker<S> {
                 forward(current)
             }
         }
+    }
+
+    /// The answer to an admitted read: the one given before, while nothing has changed, or one made now.
+    fn answer(&mut self, ticket: &Ticket, current: &Current) -> Result<Response, Fault> {
+        let key = current.head.as_ref().and_then(|head| answer_key(head, &ticket.request));
+        if let Some(Verdict::Answer(kept)) = key.as_ref().and_then(|key| self.answers.get(key)) {
+            return Ok(kept);
+        }
+        let response = self.step(ticket, current, scim::read)?.response;
+        if let Some(key) = key {
+            self.answers.keep(key, Verdict::Answer(response.clone()), response.body.len() + ANSWER_HEAD);
+        }
+        Ok(response)
     }
 
     /// Steps 2 to 4 of a request that the origin answers.
@@ -567,7 +586,8 @@ impl<S: Shared> Worker<S> {
     ) -> Result<T, Fault> {
         let heads = HashMap::from([(ticket.directory.clone(), current.head.clone())]);
         let view = View { heads, pages: &self.replica.pages };
-        let env = Env::new(Timestamp(ticket.arrived / 1000), ticket.seed, 0, &self.config.engine);
+        // What only reads makes up no identifiers.
+        let env = Env::new(Timestamp(ticket.arrived / 1000), [0; 32], 0, &self.config.engine);
         handler(&ticket.request, &view, &env)
     }
 
@@ -603,6 +623,19 @@ pub fn has_one_bearer(request: &Request) -> bool {
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let scheme = value.get(..7).unwrap_or_default();
     scheme.eq_ignore_ascii_case(b"bearer ") && (8..=512).contains(&value.len()) && value.is_ascii()
+}
+
+/// Everything the answer to an admitted read depends on. The latest commit's nonce stands for the directory, record
+/// included; no field of a head holds a line feed.
+fn answer_key(head: &Head, request: &Request) -> Option<Vec<u8>> {
+    let fields = scim::VARY.iter().map(|name| request.headers.iter().find(|(n, _)| n == name));
+    let fields = fields.map(|field| field.map_or(&b"\n"[..], |(_, value)| value.as_slice()));
+    let mut key = head.recent().first()?.to_vec();
+    for part in [request.method.as_bytes(), request.target.as_bytes()].into_iter().chain(fields) {
+        key.extend_from_slice(part);
+        key.push(b'\n');
+    }
+    Some(key)
 }
 
 /// What `content-length` says, if anything.

@@ -25,6 +25,7 @@ mod write;
 pub use access::{Access, admit};
 pub use decide::{Decision, MatchedBy, decide};
 pub use members::Membership;
+pub use read::VARY;
 pub use route::{Endpoint, Route, origin};
 pub use verify::verify;
 

@@ -15,6 +15,9 @@ use crate::shared::Shared;
 /// deep as they are followed need fewer.
 const ROUNDS: u8 = 32;
 
+/// Bytes of a ruling besides its groups, about.
+const RULING: usize = 512;
+
 /// A decision that is not made yet.
 pub(super) struct Pending {
     subject: String,
@@ -25,7 +28,7 @@ impl<S: Shared> Worker<S> {
     /// A request asks about its subject at `now`.
     pub fn decide(&mut self, context: Context, question: Question, now: u64) -> Verdict {
         let pending = Pending { subject: question.subject, rounds: 0 };
-        let ticket = Ticket::new(question.directory, Request::default(), [0; 32], now);
+        let ticket = Ticket::new(question.directory, Request::default(), now);
         self.settle(context, Ticket { pending: Some(pending), ..ticket }, now)
     }
 
@@ -47,11 +50,24 @@ impl<S: Shared> Worker<S> {
 
     fn rule(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
         let (Some(rules), Some(pending)) = (&self.config.decision, &ticket.pending) else { return Verdict::Pass };
+        let key =
+            current.head.as_ref().and_then(|head| Some([head.recent().first()?, pending.subject.as_bytes()].concat()));
+        if let Some(kept) = key.as_ref().and_then(|key| self.answers.get(key)) {
+            return kept;
+        }
         let decided = self.step(ticket, current, |_, view, env| {
             scim::decide(&ticket.directory, rules.matched_by, &pending.subject, view, env)
         });
         match decided {
-            Ok(decision) => Verdict::Rule(Box::new(rules.ruling(decision))),
+            Ok(decision) => {
+                let ruling = rules.ruling(decision);
+                let size = RULING + ruling.user.as_ref().map_or(0, |user| user.groups.len());
+                let verdict = Verdict::Rule(Box::new(ruling));
+                if let Some(key) = key {
+                    self.answers.keep(key, verdict.clone(), size);
+                }
+                verdict
+            }
             Err(Fault::Need(need)) if current.stale.is_none() && ticket.fetch != Fetch::Failed => {
                 self.fetch_more(context, ticket, need, now)
             }
