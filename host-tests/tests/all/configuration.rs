@@ -19,7 +19,7 @@ use crate::shared::trial;
 use crate::tls::Certificates;
 
 /// Files of `envoy/` that Envoy reads.
-const EXAMPLES: [&str; 2] = ["origin.yaml", "local.yaml"];
+const EXAMPLES: [&str; 3] = ["origin.yaml", "local.yaml", "decision.yaml"];
 
 /// Manifests, each with the schema of what it may say.
 const MANIFESTS: [&str; 2] = ["istio", "envoy-gateway"];
@@ -44,7 +44,7 @@ fn examples_are_valid() -> Result<()> {
         validate(directory.path(), &text).with_context(|| file.to_owned())?;
         let tls = text.replace("#tls ", "");
         validate(directory.path(), &tls).with_context(|| format!("{file} with TLS"))?;
-        let broken = text.replace("stat_prefix: scim", "stat_prefixes: scim");
+        let broken = text.replace("stat_prefix: ", "stat_prefixes: ");
         ensure!(validate(directory.path(), &broken).is_err(), "Envoy takes anything: this proves nothing");
     }
     Ok(())
@@ -54,7 +54,14 @@ fn examples_are_valid() -> Result<()> {
 fn fill(file: &str, certificates: &Certificates) -> Result<String> {
     let plugin = if file == "local.yaml" { place::local_plugin() } else { place::plugin() };
     let file_of = |name: &str| certificates.file(name);
+    let jwks = file_of("jwks.json");
+    std::fs::write(&jwks, r#"{"keys":[{"kty":"oct","alg":"HS256","kid":"test","k":"c2VjcmV0"}]}"#)?;
     let words = [
+        ("@ISSUER@", "https://idp.example.com".to_owned()),
+        ("@JWKS@", jwks),
+        ("@CONNECTION@", "0192f0c1-2a3b-7c4d-8e5f-0123456789ab".to_owned()),
+        ("@APPLICATION_ADDRESS@", "127.0.0.1".to_owned()),
+        ("@APPLICATION_PORT@", "8000".to_owned()),
         ("@PLUGIN@", plugin.to_string_lossy().into_owned()),
         ("@ORIGIN_ADDRESS@", "127.0.0.1".to_owned()),
         ("@ORIGIN_PORT@", "3000".to_owned()),

@@ -7,6 +7,7 @@ mod clients;
 mod configuration;
 mod consistency;
 mod corpus;
+mod decision;
 mod durability;
 mod faults;
 mod hostile;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         hostile::trials(),
         configuration::trials(),
         tls::trials(),
+        decision::trials(),
         observe::trials(),
         operator::trials(),
         redis::trials(),
