@@ -4,6 +4,7 @@
 mod config;
 mod load;
 mod report;
+mod revocation;
 mod scene;
 
 use anyhow::{Context, Result, ensure};
@@ -28,6 +29,9 @@ struct Arguments {
     /// Connections that each have one request under way
     #[arg(long, default_value_t = 16)]
     connections: u32,
+    /// Users deactivated, to see how soon they are turned away
+    #[arg(long, default_value_t = 20)]
+    revocations: usize,
     /// Only the baseline, and cases whose name contains this text
     #[arg(long, default_value = "")]
     only: String,
@@ -69,7 +73,12 @@ fn main() -> Result<()> {
     }
     ensure!(arguments.rounds > 0, "nothing was measured");
     report::print(&cases, &samples);
-    Ok(())
+
+    let [plain, scim, decision] = free_ports()?;
+    let elsewhere = Ports { plain, scim, decision };
+    let configuration = config::envoy(elsewhere, &around)?;
+    let _other = Envoy::launch(directory.path(), "other", &configuration, &["--concurrency", "1"])?;
+    revocation::measure(ports, elsewhere, &scene, arguments.revocations)
 }
 
 fn cases(ports: Ports, scene: &Scene) -> Vec<Case> {
