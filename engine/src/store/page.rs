@@ -111,6 +111,12 @@ impl Page {
         self.leaf().iter().map(|(key, value)| (key.of(&self.bytes), value.of(&self.bytes)))
     }
 
+    /// A leaf's entries from the one at `index`.
+    pub(crate) fn entries_from(&self, index: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let slots = self.leaf().get(index..).unwrap_or_default();
+        slots.iter().map(|(key, value)| (key.of(&self.bytes), value.of(&self.bytes)))
+    }
+
     /// Which child of this inner page holds `key`.
     pub(crate) fn child_of(&self, key: &[u8]) -> usize {
         self.inner().partition_point(|(low, _, _)| low.of(&self.bytes) <= key).saturating_sub(1)

@@ -125,17 +125,21 @@ impl Walk<'_, '_> {
             self.leaf(Some(&page), first, overlay);
             return Ok(());
         };
-        let (mut rank, mut rest) = (first, overlay);
-        let mut links = page.links().peekable();
+        // No write lies over what comes before the range: it is counted, and not looked at.
+        let before = page.child_of(self.range.start);
+        let rank = page.links().take(before).fold(first, |rank, (_, _, count)| rank.saturating_add(count));
+        let (mut rank, mut rest) = (rank, overlay);
+        let mut links = page.links().skip(before).peekable();
         let mut low: &[u8] = &[];
         while let Some((_, child, count)) = links.next() {
+            if low >= self.range.end || rank >= self.window.end {
+                break;
+            }
             let high = links.peek().map(|(low, ..)| *low);
             let split = high.map_or(rest.len(), |high| rest.partition_point(|slot| slot.key < high));
             let (here, after) = rest.split_at_checked(split).unwrap_or((rest, &[]));
             let next = rank.saturating_add(overlaid(count, here));
-            let outside = next <= self.window.start || rank >= self.window.end;
-            let aside = low >= self.range.end || high.is_some_and(|high| high <= self.range.start);
-            if !outside && !aside {
+            if next > self.window.start {
                 self.page(&child, below, rank, here)?;
             }
             (rank, rest, low) = (next, after, high.unwrap_or_default());
@@ -145,9 +149,13 @@ impl Walk<'_, '_> {
 
     /// Visits a leaf and the writes over it, in key order.
     fn leaf(&mut self, page: Option<&Page>, first: u64, overlay: &[Slot<'_>]) {
-        let mut rank = first;
+        let before = page.map_or(0, |page| page.below(self.range.start));
+        let mut rank = first.saturating_add(before as u64);
         let mut over = overlay.iter().peekable();
-        for (key, value) in page.iter().flat_map(|page| page.entries()) {
+        for (key, value) in page.iter().flat_map(|page| page.entries_from(before)) {
+            if key >= self.range.end || rank >= self.window.end {
+                break;
+            }
             while let Some(slot) = over.next_if(|slot| slot.key < key) {
                 self.live(&mut rank, slot.key, slot.value);
             }
