@@ -1,6 +1,7 @@
 //! One Envoy with a listener for each way to answer, alike but for that.
 
 use anyhow::{Context, Result};
+use scim_host_tests::envoy::free_ports;
 use scim_host_tests::place;
 use serde_json::{Value, json};
 
@@ -13,6 +14,19 @@ pub struct Ports {
     pub scim: u16,
     /// The filter in mode `decision`, with the same cache.
     pub decision: u16,
+    /// The filter in mode `origin`, which makes every answer anew.
+    pub anew: u16,
+}
+
+impl Ports {
+    /// Ports that are free.
+    ///
+    /// # Errors
+    /// There are none left.
+    pub fn free() -> Result<Self> {
+        let [plain, scim, decision, anew] = free_ports()?;
+        Ok(Self { plain, scim, decision, anew })
+    }
 }
 
 /// What the configuration names.
@@ -49,11 +63,14 @@ pub fn envoy(ports: Ports, around: &Surroundings<'_>) -> Result<String> {
     // One client of one connection asks as fast as it can.
     let limits = json!({ "requests_per_second": 0 });
     let scim = filter("scim", &json!({ "mode": "origin", "origin": origin, "limits": limits }));
+    let slots = json!({ "answer_bytes": 0 });
+    let anew = filter("anew", &json!({ "mode": "origin", "origin": origin, "limits": limits, "slots": slots }));
     let decision = filter("decision", &json!({ "mode": "decision", "origin": origin, "decision": decision }));
     let listeners = [
         listener("plain", ports.plain, None, &routes),
         listener("scim", ports.scim, Some(scim), &routes),
         listener("decision", ports.decision, Some(decision), &routes),
+        listener("anew", ports.anew, Some(anew), &routes),
     ];
     let (host, port) = around.origin.rsplit_once(':').context("the origin has no port")?;
     let address = json!({ "socket_address": { "address": host, "port_value": port.parse::<u16>()? } });

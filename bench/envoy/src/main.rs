@@ -9,7 +9,7 @@ mod scene;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use scim_host_tests::envoy::{Envoy, free_ports};
+use scim_host_tests::envoy::Envoy;
 use scim_host_tests::server::{Front, Server};
 
 use config::{DIRECT, Ports, SUBJECT, Surroundings};
@@ -48,8 +48,7 @@ fn main() -> Result<()> {
     let deployment = server.origin()?;
     let scene = Scene::fill(&deployment)?;
 
-    let [plain, scim, decision] = free_ports()?;
-    let ports = Ports { plain, scim, decision };
+    let ports = Ports::free()?;
     let body = scene.user(&deployment)?;
     println!("1 worker, {} connections, answers of {} bytes", arguments.connections, body.len());
     let origin = server.ready.origin.strip_prefix("http://").context("no http URL")?;
@@ -74,8 +73,7 @@ fn main() -> Result<()> {
     ensure!(arguments.rounds > 0, "nothing was measured");
     report::print(&cases, &samples);
 
-    let [plain, scim, decision] = free_ports()?;
-    let elsewhere = Ports { plain, scim, decision };
+    let elsewhere = Ports::free()?;
     let configuration = config::envoy(elsewhere, &around)?;
     let _other = Envoy::launch(directory.path(), "other", &configuration, &["--concurrency", "1"])?;
     revocation::measure(ports, elsewhere, &scene, arguments.revocations)
@@ -88,6 +86,7 @@ fn cases(ports: Ports, scene: &Scene) -> Vec<Case> {
     };
     let case = |name, port, requests| Case { name, port, requests, refused: false, proxied: None };
     let through = |name, proxied, requests| Case { proxied: Some(proxied), ..case(name, ports.scim, requests) };
+    let anew = |name, proxied, requests| Case { proxied: Some(proxied), ..case(name, ports.anew, requests) };
     let direct = vec![(DIRECT.to_owned(), Vec::new())];
     let decided = (0..scene.users.len()).map(|user| (DIRECT.to_owned(), vec![(SUBJECT, scene::name(user))])).collect();
     let refused = scene.by_id().into_iter().map(|path| (path, token("scim_not-a-token-of-anybody"))).collect();
@@ -96,10 +95,13 @@ fn cases(ports: Ports, scene: &Scene) -> Vec<Case> {
         case("direct_response, filter passed by", ports.scim, direct),
         case("proxy: GET by id", ports.plain, valid(scene.by_id())),
         through("filter: GET by id", "proxy: GET by id", valid(scene.by_id())),
+        anew("filter: GET by id, made anew", "proxy: GET by id", valid(scene.by_id())),
         case("proxy: userName eq", ports.plain, valid(scene.by_name())),
         through("filter: userName eq", "proxy: userName eq", valid(scene.by_name())),
+        anew("filter: userName eq, made anew", "proxy: userName eq", valid(scene.by_name())),
         case("proxy: page of 100", ports.plain, valid(scene.pages())),
         through("filter: page of 100", "proxy: page of 100", valid(scene.pages())),
+        anew("filter: page of 100, made anew", "proxy: page of 100", valid(scene.pages())),
         Case { refused: true, ..case("filter: refused token", ports.scim, refused) },
         case("filter: decision, then direct_response", ports.decision, decided),
     ]
