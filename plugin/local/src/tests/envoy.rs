@@ -1,7 +1,7 @@
 //! Shared data as Envoy keeps it, for workers that take turns call by call, in an order drawn from a seed.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -54,6 +54,11 @@ struct State {
     random: Random,
     /// Who makes the next call.
     turn: usize,
+    /// How many calls more are that worker's, and whose are the next so many.
+    burst: usize,
+    schedule: VecDeque<(usize, usize)>,
+    /// Calls made so far.
+    calls: usize,
     /// Who is still there to make calls.
     present: Vec<bool>,
     /// One call in so many kills the worker that was about to make it; 0 for none.
@@ -71,6 +76,9 @@ impl Envoy {
             generation: 0,
             random: Random(0),
             turn: 0,
+            burst: 0,
+            schedule: VecDeque::new(),
+            calls: 0,
             present: vec![true],
             deadliness: 0,
         };
@@ -84,10 +92,27 @@ impl Envoy {
         state.present = vec![true; workers];
     }
 
+    /// From here on worker 1 makes so many calls, then worker 0 as many as it wants, then worker 1 again.
+    pub fn suspend(&self, after: usize) {
+        let mut state = self.state();
+        state.present = vec![true; 2];
+        state.schedule = VecDeque::from([(0, usize::MAX)]);
+        (state.turn, state.burst) = (1, after);
+        if after == 0 {
+            (state.turn, state.burst) = (0, usize::MAX);
+            state.schedule.clear();
+        }
+    }
+
+    /// Calls made so far.
+    pub fn calls(&self) -> usize {
+        self.state().calls
+    }
+
     /// From here on one worker has it to itself, and nobody is killed.
     pub fn calm(&self) -> Handle {
         let mut state = self.state();
-        (state.present, state.turn, state.deadliness) = (vec![true], 0, 0);
+        (state.present, state.turn, state.burst, state.deadliness) = (vec![true], 0, 0, 0);
         drop(state);
         self.handle(0)
     }
@@ -122,7 +147,17 @@ impl Envoy {
 }
 
 impl State {
+    /// The next call is anybody's, but now and then one worker makes many, as if the others were suspended.
     fn pass_on(&mut self) {
+        if self.burst > 0 && self.present.get(self.turn) == Some(&true) {
+            self.burst -= 1;
+            return;
+        }
+        if let Some((worker, calls)) = self.schedule.pop_front() {
+            (self.turn, self.burst) = (worker, calls);
+            return;
+        }
+        self.burst = if self.random.below(50) == 0 { self.random.below(1500) } else { 0 };
         let present: Vec<usize> = (0..self.present.len()).filter(|worker| self.present[*worker]).collect();
         if !present.is_empty() {
             self.turn = present[self.random.below(present.len())];
@@ -147,6 +182,7 @@ impl Handle {
             state.random.below(bound) == 0
         };
         let result = (!killed).then(|| call(&mut state));
+        state.calls += 1;
         state.pass_on();
         drop(state);
         changed.notify_all();

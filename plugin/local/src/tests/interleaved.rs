@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use scim_engine::env::Env;
 use scim_engine::http::{Request, Response};
@@ -11,7 +13,8 @@ use scim_engine::store::{DirectoryId, Fault, Outcome, PageId, Txn, View};
 use serde_json::{Value, json};
 
 use super::envoy::{Envoy, Handle, Killed, NOW, Random, entropy, seed_entropy};
-use super::{ask, body, create, document, get, id, request, total, worker};
+use super::{ask, body, create, document, get, id, request, total};
+use crate::config::Config;
 use crate::worker::Worker;
 
 const SEEDS: u64 = 200;
@@ -43,7 +46,21 @@ struct Racer {
 }
 
 fn settings() -> Value {
-    document(&["a"], json!({ "slots": { "pages": 512 }, "limits": { "page_bytes": 512 } }))
+    document(&["a"], json!({ "slots": { "connections": 1, "pages": 512 }, "limits": { "page_bytes": 512 } }))
+}
+
+/// A worker whose every write makes pages.
+fn worker(handle: Handle) -> Worker<Handle> {
+    let mut config = Config::parse(settings().to_string().as_bytes()).unwrap();
+    Arc::get_mut(&mut config.engine).unwrap().limits.pending_entries = 0;
+    Worker::new(Rc::new(config), Rc::new(handle))
+}
+
+/// The same once it has taken its configuration.
+fn established(handle: Handle) -> Worker<Handle> {
+    let mut worker = worker(handle);
+    worker.establish(entropy, NOW).unwrap();
+    worker
 }
 
 impl Racer {
@@ -60,7 +77,7 @@ impl Racer {
             Err(reason) if reason.is::<Killed>() => {
                 self.seen.kills += 1;
                 self.worker = loop {
-                    let again = || worker(self.envoy.handle(self.number), &settings());
+                    let again = || established(self.envoy.handle(self.number));
                     if let Ok(again) = catch_unwind(AssertUnwindSafe(again)) {
                         break again;
                     }
@@ -139,7 +156,7 @@ impl Racer {
 fn simulate(seed: u64) -> usize {
     let envoy = Envoy::new();
     seed_entropy(seed << 8);
-    let mut first = worker(envoy.handle(0), &settings());
+    let mut first = established(envoy.handle(0));
     let group = id(&ask(&mut first, &request("a", "t", "POST", "/Groups", &json!({ "displayName": "g" }))));
     let deadliness = if seed % 2 == 0 { 0 } else { 400 };
     envoy.race(WORKERS, seed, deadliness);
@@ -150,8 +167,7 @@ fn simulate(seed: u64) -> usize {
                 let _present = Present { envoy: &envoy, number };
                 seed_entropy((seed << 8) + 1 + number as u64);
                 let random = Random(seed.wrapping_mul(31) + number as u64);
-                let config = std::rc::Rc::new(crate::config::Config::parse(settings().to_string().as_bytes()).unwrap());
-                let worker = Worker::new(config, std::rc::Rc::new(envoy.handle(number)));
+                let worker = worker(envoy.handle(number));
                 let mut racer =
                     Racer { number, random, envoy: envoy.clone(), worker, group, seen: Acknowledged::default() };
                 (0..REQUESTS).for_each(|_| racer.act());
@@ -161,7 +177,7 @@ fn simulate(seed: u64) -> usize {
         let racers: Vec<_> = (0..WORKERS).map(race).collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).collect()
     });
-    let mut last = worker(envoy.calm(), &settings());
+    let mut last = established(envoy.calm());
     is_all_there(&mut last, &group, &seen);
     let kills = seen.iter().map(|seen| seen.kills).sum();
     holds_together(&mut last, kills == 0);
@@ -226,6 +242,43 @@ fn verify(_: &Request, view: &View<'_>, _: &Env<'_>) -> Result<Outcome, Fault> {
     let problems = Txn::open(view, &directory())?.map(|txn| scim::verify(&txn)).transpose()?.unwrap_or_default();
     let response = Response { body: problems.join("\n").into_bytes(), ..Response::empty(200) };
     Ok(Outcome { response, ..Outcome::default() })
+}
+
+/// A worker is suspended in the midst of a write, after so many of its calls, while another one sweeps; gives how many
+/// calls the write would have made undisturbed.
+fn sweep_amid_a_write(after: usize) -> usize {
+    let envoy = Envoy::new();
+    seed_entropy(1 << 40);
+    let mut first = established(envoy.handle(0));
+    (0..30).for_each(|n| drop(id(&create(&mut first, "a", &format!("user-{n}")))));
+    let before = envoy.calls();
+    drop(id(&create(&mut first, "a", "measured")));
+    let calls = envoy.calls() - before;
+    envoy.suspend(after);
+    let created = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let _present = Present { envoy: &envoy, number: 1 };
+            seed_entropy((1 << 40) + 1);
+            id(&create(&mut worker(envoy.handle(1)), "a", "suspended"))
+        });
+        let present = Present { envoy: &envoy, number: 0 };
+        worker(envoy.handle(0)).sweep(entropy, NOW);
+        drop(present);
+        writer.join().unwrap()
+    });
+    let mut last = established(envoy.calm());
+    assert_eq!(get(&mut last, "a", &format!("/Users/{created}")).status, 200);
+    holds_together(&mut last, true);
+    calls
+}
+
+#[test]
+fn a_sweep_takes_no_page_from_a_write_under_way() {
+    let calls = sweep_amid_a_write(0);
+    // The writer begins with an empty cache, so it makes more calls than were measured.
+    for after in 1..2 * calls {
+        sweep_amid_a_write(after);
+    }
 }
 
 #[test]
