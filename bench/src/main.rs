@@ -1,20 +1,37 @@
 //! `cargo xtask bench`: what operations cost as a directory grows. Counts do not depend on the machine; times do.
+//! `cargo xtask bench disk`: how many writes a second a disk takes through the whole Spin world.
 
+mod disk;
 mod suite;
 mod world;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use scim_engine::env::Limits;
 
 use suite::Measured;
 
-/// Measures the engine over a key-value store in memory.
+/// Measures the engine over a key-value store in memory, or another section.
 #[derive(Parser)]
-#[command(name = "cargo xtask bench")]
+#[command(name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    section: Option<Section>,
+    #[command(flatten)]
+    growth: Growth,
+}
+
+#[derive(Subcommand)]
+enum Section {
+    /// Writes through the Spin world onto SQLite, against what the disk can do
+    Disk(disk::Disk),
+}
+
+/// What operations cost as a directory grows.
+#[derive(Args)]
+struct Growth {
     /// Users of each directory, the first of which is the baseline
-    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000")]
     users: Vec<usize>,
     /// Bytes of a page, if not the default
     #[arg(long)]
@@ -29,6 +46,13 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    match arguments.section {
+        Some(Section::Disk(disk)) => disk::measure(&disk),
+        None => growth(arguments.growth),
+    }
+}
+
+fn growth(arguments: Growth) -> Result<()> {
     let default = Limits::default();
     let limits = Limits {
         page_bytes: arguments.page_bytes.unwrap_or(default.page_bytes),

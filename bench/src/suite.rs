@@ -47,7 +47,7 @@ struct Suite {
 /// A request is refused.
 pub fn measure(users: usize, limits: &Limits) -> Result<Vec<Measured>> {
     let mut world = World::new(limits)?;
-    let ids = world.load("/Users", (0..users + SAMPLES).map(person))?;
+    let ids = world.fill("/Users", (0..users + SAMPLES).map(person))?;
     let (members, spare) = ids.split_at_checked(users).context("too few users")?;
     let mut suite = Suite { world, measured: Vec::new() };
     suite.users(members, spare)?;
@@ -168,7 +168,8 @@ fn user_name(number: usize) -> String {
     format!("{mixed:016x}.u{number}@example.com")
 }
 
-fn person(number: usize) -> Value {
+/// A user as an identity provider sends it.
+pub fn person(number: usize) -> Value {
     let name = user_name(number);
     let (given, family) = (format!("Given{}", number % 997), format!("Family{}", number % 4999));
     json!({

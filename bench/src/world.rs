@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use scim_engine::env::{Config, Credential, Limits, Timestamp};
+use anyhow::{Context, Result, bail, ensure};
+use scim_engine::env::{Config, Credential, Env, Limits, Timestamp};
 use scim_engine::http::{Request, Response};
 use scim_engine::store::memory::MemoryStore;
-use scim_engine::store::{Call, Handler, PageCache, Session, Turn};
+use scim_engine::store::{
+    Call, DirectoryId, Entry, Fault, Handler, Head, Page, PageCache, Session, Turn, Txn, View, head_key, page_key,
+};
 use scim_engine::{connections, scim};
 use serde_json::{Value, json};
 
@@ -17,6 +19,10 @@ const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const CACHE: usize = 32 << 20;
 /// Operations of one Bulk request while loading.
 const LOAD: usize = 5000;
+/// Entries of one commit while a large directory is put together.
+const INSTALLED: usize = 200_000;
+/// How full pages are after random inserts: ln 2, in percent.
+const FILL: usize = 69;
 
 /// What requests have cost so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +56,10 @@ impl World {
     /// # Errors
     /// The connection cannot be made.
     pub fn new(tuned: &Limits) -> Result<Self> {
+        Self::at(tuned, 1_700_000_000_000)
+    }
+
+    fn at(tuned: &Limits, clock: u64) -> Result<Self> {
         let vendor = Credential { client_id: "vendor".into(), secret: "secret".into() };
         let serving = Config { vendor: Some(vendor), limits: tuned.clone(), ..Config::default() };
         // Loading is not what is measured: it goes in large steps, without a log.
@@ -60,7 +70,7 @@ impl World {
             warm: PageCache::new(CACHE),
             config,
             serving: Arc::new(serving),
-            clock: 1_700_000_000_000,
+            clock,
             base: String::new(),
             token: String::new(),
         };
@@ -88,6 +98,75 @@ impl World {
         let answer = body(&response);
         ensure!((200..300).contains(&response.status), "{method} {path}: {} {answer}", response.status);
         Ok((answer, cost))
+    }
+
+    /// Fills the directory with resources; their ids.
+    ///
+    /// They are made by SCIM requests in directories of their own, a few thousand each. What these hold is then laid in key
+    /// order into this one, in pages as full as they are after inserts in any order: each page is written once, where
+    /// making them one after the other here would rewrite all pages again and again.
+    ///
+    /// # Errors
+    /// One is refused.
+    pub fn fill(&mut self, endpoint: &str, resources: impl Iterator<Item = Value>) -> Result<Vec<String>> {
+        let limits = self.serving.limits.clone();
+        let (mut ids, mut entries) = (Vec::new(), Vec::new());
+        let mut resources = resources.peekable();
+        while resources.peek().is_some() {
+            let mut part = Self::at(&limits, self.clock)?;
+            ids.extend(part.load(endpoint, resources.by_ref().take(LOAD))?);
+            entries.extend(part.entries()?);
+            self.clock = part.clock;
+        }
+        entries.sort_unstable();
+        for some in entries.chunks(INSTALLED) {
+            self.install(some)?;
+        }
+        Ok(ids)
+    }
+
+    /// Everything the directory holds.
+    fn entries(&self) -> Result<Vec<Entry>> {
+        self.within(|txn, _| txn.scan(&[0][..]..&[0xff][..], 0, usize::MAX, false))
+    }
+
+    fn install(&mut self, entries: &[Entry]) -> Result<()> {
+        self.clock += 1;
+        let commit = self.within(|mut txn, env| {
+            entries.iter().for_each(|(key, value)| txn.put(key.clone(), value.clone()));
+            txn.commit(env)
+        })?;
+        let commit = commit.context("nothing to install")?;
+        self.store.call(&Call::StorePages(commit.directory.clone(), commit.pages));
+        self.store.call(&Call::DeletePages(commit.directory.clone(), commit.obsolete));
+        self.store.values().insert(head_key(&commit.directory), commit.head);
+        Ok(())
+    }
+
+    /// Reads or writes the directory beneath SCIM.
+    fn within<T>(&self, step: impl Fn(Txn<'_>, &Env<'_>) -> Result<T, Fault>) -> Result<T> {
+        let name = self.base.rsplit('/').next().unwrap_or_default();
+        let directory = DirectoryId::new(name).context("no directory")?;
+        let limits = Limits { page_bytes: self.config.limits.page_bytes * FILL / 100, ..self.config.limits.clone() };
+        let config = Config { limits, ..(*self.config).clone() };
+        let env = Env::new(Timestamp(self.clock), seed(self.clock), 0, &config);
+        let head = self.store.values().get(&head_key(&directory)).cloned().context("no head")?;
+        let head = Arc::new(Head::decode(head.into())?);
+        let pages = PageCache::new(usize::MAX);
+        loop {
+            let heads = [(directory.clone(), Some(Arc::clone(&head)))].into();
+            let view = View { heads, pages: &pages };
+            let Ok(Some(txn)) = Txn::open(&view, &directory) else { bail!("no directory") };
+            let need = match step(txn, &env) {
+                Ok(done) => return Ok(done),
+                Err(Fault::Need(need)) => need,
+                Err(fault) => bail!("{fault:?}"),
+            };
+            for (directory, id) in need.pages {
+                let bytes = self.store.values().get(&page_key(&directory, &id)).cloned().context("no page")?;
+                pages.insert(Arc::new(Page::decode(bytes.into())?));
+            }
+        }
     }
 
     /// Makes resources in large steps; their ids.
@@ -153,14 +232,13 @@ impl World {
         }
         let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = Request { method: method.into(), target: target.into(), headers, body, source: None };
-        let mut seed = [0; 32];
-        seed.iter_mut().zip(self.clock.to_be_bytes()).for_each(|(to, from)| *to = from);
         let cold = PageCache::new(0);
         let cache = if warm { &self.warm } else { &cold };
         let mut cost = Cost::default();
         let start = Instant::now();
         let mut session =
-            Session::new(handler, request, seed, Timestamp(self.clock), Arc::clone(&self.config)).trusting_swaps();
+            Session::new(handler, request, seed(self.clock), Timestamp(self.clock), Arc::clone(&self.config))
+                .trusting_swaps();
         let mut reply = None;
         let response = loop {
             match session.turn(cache, reply.take()) {
@@ -200,6 +278,12 @@ impl Cost {
             Call::LoadHead(_) | Call::Elect(_) | Call::DeletePages(..) => {}
         }
     }
+}
+
+fn seed(clock: u64) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed.iter_mut().zip(clock.to_be_bytes()).for_each(|(to, from)| *to = from);
+    seed
 }
 
 /// The body of a PATCH with one operation.

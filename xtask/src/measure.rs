@@ -5,7 +5,8 @@ use anyhow::{Result, bail};
 use crate::command::{cargo, root, run};
 use crate::{build, tools};
 
-/// `cargo xtask bench`: the engine's operations, or with `envoy` first, the filter in real Envoy.
+/// `cargo xtask bench`: the engine's operations; with `disk` first, writes onto a disk; with `envoy`, the filter in real
+/// Envoy.
 ///
 /// # Errors
 /// There is no benchmark yet, or it fails.
@@ -16,7 +17,11 @@ pub fn bench(arguments: &[String]) -> Result<()> {
     if !root().join("bench/Cargo.toml").is_file() {
         bail!("there are no benchmarks yet: `bench/` does not exist");
     }
-    run(cargo().args(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--"]).args(arguments))
+    let mut bench = cargo();
+    if arguments.first().is_some_and(|first| first == "disk") {
+        bench.env("SCIM_EDGE", build::everything(true)?);
+    }
+    run(bench.args(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--"]).args(arguments))
 }
 
 /// The filter in real Envoy, in front of an optimised origin.
