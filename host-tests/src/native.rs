@@ -42,10 +42,13 @@ impl Default for Native {
 impl Target for Native {
     fn send(&self, request: &Request) -> Result<Answer> {
         let request = as_received(request)?;
-        let handler: Handler =
-            if scim::connection_of(&request.target).is_some() { scim::handle } else { connections::handle };
+        let (handler, form): (Handler, fn(http::Response) -> http::Response) =
+            match scim::connection_of(&request.target) {
+                Some(_) => (scim::handle, std::convert::identity),
+                None => (connections::handle, connections::error::in_form),
+            };
         let session = Session::new(handler, request, self.seed(), now()?, Arc::clone(&self.config));
-        let response = memory::run(session, &self.store, &self.cache);
+        let response = form(memory::run(session, &self.store, &self.cache));
         Ok(Answer {
             status: response.status,
             headers: response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

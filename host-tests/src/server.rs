@@ -82,7 +82,16 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_with(data: &Path, front: Front, arguments: &[&str]) -> Result<Self> {
+        Self::start_in(data, front, arguments, &[])
+    }
+
+    /// The same with more of an environment.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_in(data: &Path, front: Front, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let mut command = Command::new(place::program()?);
+        command.envs(environment.iter().copied());
         command.current_dir(place::root()).arg("serve").arg("--data").arg(data);
         command.args(["--listen", "127.0.0.1:0", "--origin-listen", "127.0.0.1:0", "--ready-json"]);
         command.args(arguments);

@@ -12,13 +12,15 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 /// What our components import, all of it offered by Spin 4.1; of WASI 0.2 any patch release will do.
-const OFFERED: [&str; 24] = [
+const OFFERED: [&str; 26] = [
     "spin:key-value/key-value@3.0.0",
     "spin:variables/variables@3.0.0",
     "wasi:keyvalue/store@0.2.0-draft2",
     "wasi:keyvalue/atomics@0.2.0-draft2",
     "wasi:keyvalue/batch@0.2.0-draft2",
     "wasi:http/types@0.3.0",
+    "wasi:http/client@0.3.0",
+    "wasi:clocks/monotonic-clock@0.3.0",
     "wasi:clocks/system-clock@0.3.0",
     "wasi:clocks/types@0.3.0",
     "wasi:random/random@0.3.0",
@@ -232,6 +234,15 @@ fn a_body_over_the_limit_is_refused_before_it_is_sent() {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
     assert_eq!(line, "HTTP/1.1 413 Payload Too Large\r\n");
+}
+
+#[test]
+fn the_management_api_refuses_a_large_body_in_its_own_form() {
+    let data = fresh();
+    let server = serve(data.path());
+    let (status, refusal) = server.json("POST", "/auth/vendor", "", &Value::from("x".repeat(1 << 20)));
+    assert_eq!((status, &refusal["statusCode"]), (413, &json!(413)));
+    assert_eq!(refusal["errors"][0], refusal["message"]);
 }
 
 /// The table as `PRAGMA table_info` shows it: column, type, whether it may be null, place in the primary key.

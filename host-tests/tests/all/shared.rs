@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Failed, Trial};
+use scim_host_tests::place;
 use scim_host_tests::redis::Redis;
 use scim_host_tests::server::{Front, Server};
 use tempfile::TempDir;
@@ -56,4 +57,15 @@ pub fn stop() {
 /// A test from a function that may fail.
 pub fn trial(name: impl Into<String>, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))))
+}
+
+/// A directory for the data of one trial, which shares compiled components with those of others; the data is to go into
+/// `data` in it.
+pub fn fresh() -> Result<TempDir> {
+    let directory = tempfile::tempdir().context("no directory for data")?;
+    let compiled = place::root().join("target/compiled");
+    std::fs::create_dir_all(&compiled)?;
+    std::fs::create_dir(directory.path().join("data"))?;
+    std::os::unix::fs::symlink(compiled, directory.path().join("data/compiled"))?;
+    Ok(directory)
 }

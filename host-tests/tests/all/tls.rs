@@ -30,7 +30,7 @@ impl Certificates {
         made.certify("ca", &["-addext", "basicConstraints=critical,CA:TRUE"])?;
         let (ca, key) = (made.file("ca.pem"), made.file("ca.key"));
         for name in ["edge", "origin"] {
-            let names = format!("subjectAltName=DNS:{name}.test");
+            let names = format!("subjectAltName=DNS:{name}.test,IP:127.0.0.1");
             made.certify(
                 name,
                 &["-CA", &ca, "-CAkey", &key, "-addext", &names, "-addext", "basicConstraints=CA:FALSE"],

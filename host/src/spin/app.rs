@@ -18,6 +18,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::instances::Instances;
 use super::manifest::Manifest;
+use super::outbound::Outbound;
 use super::store::Stores;
 use super::world::{self, Grants};
 
@@ -61,7 +62,9 @@ impl App {
                 Ok((label.clone(), Arc::clone(store)))
             });
             let stores = granted.collect::<anyhow::Result<Stores>>()?;
-            let grants = Grants { stores, variables: manifest.resolve(component, values)? };
+            let variables = manifest.resolve(component, values)?;
+            let outbound = Outbound::new(manifest.allowed_hosts(component, values)?)?;
+            let grants = Grants { stores, variables, outbound };
             let instances = linker.instantiate_pre(&compiled).and_then(|pre| Instances::new(name, pre, grants));
             let instances =
                 instances.map_err(anyhow::Error::from).with_context(|| format!("component `{name}` does not fit"))?;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 
+use super::outbound::AllowedHost;
+
 /// A `spin.toml`.
 #[derive(Debug, Deserialize)]
 pub struct Manifest {
@@ -48,6 +50,9 @@ pub struct Component {
     /// Its variables, as templates over those of the application.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// Hosts it may send requests to, as templates over the application's variables.
+    #[serde(default)]
+    allowed_outbound_hosts: Vec<String>,
 }
 
 impl Manifest {
@@ -96,6 +101,21 @@ impl Manifest {
     ) -> anyhow::Result<BTreeMap<String, String>> {
         let resolve = |(name, template): (&String, &String)| Ok((name.clone(), self.render(template, values)?));
         component.variables.iter().map(resolve).collect()
+    }
+
+    /// Hosts the component may send requests to.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`], and for an entry that is none.
+    pub fn allowed_hosts(
+        &self,
+        component: &Component,
+        values: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Vec<AllowedHost>> {
+        let read = |template: &String| {
+            AllowedHost::parse(&self.render(template, values)?).context("`allowed_outbound_hosts` is refused")
+        };
+        component.allowed_outbound_hosts.iter().map(read).collect()
     }
 
     fn render(&self, template: &str, values: &BTreeMap<String, String>) -> anyhow::Result<String> {

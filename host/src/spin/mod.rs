@@ -3,6 +3,7 @@
 pub mod app;
 mod instances;
 pub mod manifest;
+pub mod outbound;
 pub mod runtime_config;
 pub mod store;
 mod world;

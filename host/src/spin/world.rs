@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{Request, Response};
 use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Linker, Resource, ResourceTable, StreamReader};
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::outbound::Outbound;
 use super::store::{Answer, Comparison, Stores};
 
 wasmtime::component::bindgen!({
@@ -41,6 +41,8 @@ pub struct Grants {
     pub stores: Stores,
     /// Its variables.
     pub variables: BTreeMap<String, String>,
+    /// Makes its requests.
+    pub outbound: Outbound,
 }
 
 /// A compare-and-swap a component has begun.
@@ -55,7 +57,7 @@ pub struct World {
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    outbound: NoOutbound,
+    outbound: Outbound,
     limits: StoreLimits,
     grants: Arc<Grants>,
     swaps: u32,
@@ -66,8 +68,8 @@ impl World {
     pub fn new(grants: Arc<Grants>) -> Self {
         let wasi = WasiCtx::builder().inherit_stdout().inherit_stderr().build();
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY).build();
-        let (table, http) = (ResourceTable::new(), WasiHttpCtx::new());
-        Self { table, wasi, http, outbound: NoOutbound, limits, grants, swaps: 0 }
+        let (table, http, outbound) = (ResourceTable::new(), WasiHttpCtx::new(), grants.outbound.clone());
+        Self { table, wasi, http, outbound, limits, grants, swaps: 0 }
     }
 
     /// The bounds of the instance.
@@ -128,22 +130,6 @@ impl WasiView for World {
 impl WasiHttpView for World {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
-    }
-}
-
-/// Our components make no requests, as their manifest grants them none.
-struct NoOutbound;
-
-type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
-
-impl WasiHttpHooks for NoOutbound {
-    fn send_request(
-        &mut self,
-        _request: Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _transmission: Transmission,
-    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send> {
-        Box::new(async { Err(Error::HttpRequestDenied) })
     }
 }
 

@@ -1,8 +1,8 @@
-//! The Spin component of everything but SCIM: the connection management API and the pages people see.
+//! The Spin component of the connection management API.
 
-mod users;
-
-use scim_engine::connections;
+use scim_engine::connections::{self, caller, error};
+use scim_engine::http::Request;
+use scim_spin_kv::Service;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::types;
 
@@ -12,11 +12,11 @@ wasip3::http::service::export!(Connections);
 
 impl wasip3::exports::http::handler::Guest for Connections {
     async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
-        // A wrong setting must not lock the vendor out: users are refused until it is right.
-        let users = users::load().await.unwrap_or_else(|error| {
-            eprintln!("{error}");
-            None
-        });
-        scim_spin_kv::serve_users(request, connections::handle, users).await
+        // Only a user's token is worth asking an issuer for its keys.
+        let users = async |request: &Request| match caller::user_token(request) {
+            Some(token) => scim_spin_users::known(Some(token)).await,
+            None => None,
+        };
+        Service { handler: connections::handle, users, form: error::in_form }.serve(request).await
     }
 }

@@ -10,6 +10,8 @@
 //! assert!(KeySet::parse(r#"{"keys":[]}"#).is_err());
 //! ```
 
+pub mod published;
+
 use std::fmt;
 
 use base64::Engine as _;

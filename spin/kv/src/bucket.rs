@@ -11,8 +11,8 @@ use scim_engine::store::{Call, DirectoryId, PageId, Reply, elect_key, head_key, 
 use spin_sdk::experimental::wasi::keyvalue::{atomics, batch, store};
 use spin_sdk::key_value::Store;
 
-/// The store both components are granted in `spin.toml`.
-const LABEL: &str = "default";
+/// The store our components are granted in `spin.toml`.
+pub const LABEL: &str = "default";
 
 /// Pairs of one batch: DynamoDB refuses more.
 const BATCH: usize = 25;

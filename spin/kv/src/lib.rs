@@ -7,7 +7,7 @@
 
 mod bell;
 mod bucket;
-mod message;
+pub mod message;
 pub mod settings;
 
 use std::future::poll_fn;
@@ -16,7 +16,7 @@ use std::task::Poll;
 
 use scim_engine::edge;
 use scim_engine::env::{Config, Timestamp, UserJwt};
-use scim_engine::http::Response;
+use scim_engine::http::{Request, Response};
 use scim_engine::store::{GroupCommit, Handler, PageCache, Session, Turn};
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::http::types;
@@ -31,44 +31,59 @@ static PAGES: LazyLock<PageCache> = LazyLock::new(|| PageCache::new(CACHED_BYTES
 
 static COMMITS: LazyLock<Arc<GroupCommit>> = LazyLock::new(Arc::default);
 
+pub use bucket::LABEL;
+
 /// Serves one request with one of the engine's handlers.
 ///
 /// # Errors
 /// What Spin should answer when not even an error response could be made.
 pub async fn serve(request: types::Request, handler: Handler) -> Result<types::Response, types::ErrorCode> {
-    serve_users(request, handler, None).await
+    Service { handler, users: async |_: &Request| None, form: std::convert::identity }.serve(request).await
 }
 
-/// The same for a handler that knows customers' users, with what verifies their tokens.
-///
-/// # Errors
-/// As [`serve`].
-pub async fn serve_users(
-    request: types::Request,
-    handler: Handler,
-    users: Option<UserJwt>,
-) -> Result<types::Response, types::ErrorCode> {
-    let (config, bucket) = match futures::try_join!(settings::load(), Bucket::open()) {
-        Ok(opened) => opened,
-        Err(reason) => return message::unavailable(&reason),
-    };
-    let config = match users {
-        Some(users) => Arc::new(Config { user_jwt: Some(users), ..(*config).clone() }),
-        None => config,
-    };
-    let now = now();
-    let mut request = match message::read(request, config.limits.body).await {
-        Ok(request) => request,
-        Err(refusal) => return message::send(refusal.response(), false),
-    };
-    edge::recognise(&mut request, now, &config);
-    let bodiless = request.method == "HEAD";
-    let shares = config.limits.group > 1;
-    let mut session = Session::new(handler, request, seed(), now, config);
-    if shares {
-        session = session.committing_with(&COMMITS);
+/// A handler with what its component knows of users, and how it puts refusals.
+pub struct Service<U> {
+    /// Answers requests.
+    pub handler: Handler,
+    /// Finds what verifies the token of the user who makes a request.
+    pub users: U,
+    /// Puts an answer into the form of the component's API: a host's own refusals are SCIM's.
+    pub form: fn(Response) -> Response,
+}
+
+impl<U: AsyncFn(&Request) -> Option<UserJwt>> Service<U> {
+    /// Serves one request.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    pub async fn serve(self, request: types::Request) -> Result<types::Response, types::ErrorCode> {
+        let bodiless = matches!(request.get_method(), types::Method::Head);
+        let response = self.answer(request).await;
+        message::send((self.form)(response), bodiless)
     }
-    message::send(drive(session, &bucket).await, bodiless)
+
+    async fn answer(&self, request: types::Request) -> Response {
+        let (config, bucket) = match futures::try_join!(settings::load(), Bucket::open()) {
+            Ok(opened) => opened,
+            Err(reason) => return message::unavailable(&reason),
+        };
+        let now = now();
+        let mut request = match message::read(request, config.limits.body).await {
+            Ok(request) => request,
+            Err(refusal) => return refusal.response(),
+        };
+        edge::recognise(&mut request, now, &config);
+        let config = match (self.users)(&request).await {
+            Some(users) => Arc::new(Config { user_jwt: Some(users), ..(*config).clone() }),
+            None => config,
+        };
+        let shares = config.limits.group > 1;
+        let mut session = Session::new(self.handler, request, seed(), now, config);
+        if shares {
+            session = session.committing_with(&COMMITS);
+        }
+        drive(session, &bucket).await
+    }
 }
 
 async fn drive(mut session: Session, bucket: &Bucket) -> Response {
@@ -103,7 +118,8 @@ async fn stand_back() {
     }
 }
 
-fn now() -> Timestamp {
+/// The time.
+pub fn now() -> Timestamp {
     let now = system_clock::now();
     let whole = u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1000);
     Timestamp(whole.saturating_add(u64::from(now.nanoseconds / 1_000_000)))

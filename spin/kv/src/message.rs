@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use scim_engine::error::{Kind, ScimError};
 use scim_engine::http::{Request, Response};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, Method};
-use spin_sdk::wasip3::wit_bindgen::StreamResult;
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
 /// Bytes asked for in one read of a body.
@@ -35,13 +35,37 @@ pub async fn read(request: types::Request, limit: usize) -> Result<Request, Scim
 
 async fn read_body(request: types::Request, limit: usize) -> Result<Vec<u8>, ScimError> {
     let (_accepted, accepted) = wit_future::new(|| Ok(()));
-    let (mut stream, end) = types::Request::consume_body(request, accepted);
+    let (stream, end) = types::Request::consume_body(request, accepted);
+    collect(stream, end, limit).await.map_err(|unread| match unread {
+        Unread::TooLarge => too_large(limit),
+        Unread::BrokenOff => ScimError::new(Kind::InvalidSyntax, "the request's body breaks off"),
+    })
+}
+
+/// Why a body was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is longer than it may be.
+    TooLarge,
+    /// It ends before its end.
+    BrokenOff,
+}
+
+/// Reads a body to its end, but no more than `limit` bytes.
+///
+/// # Errors
+/// It is too long, or not whole: half a body must never be taken for the whole.
+pub async fn collect(
+    mut stream: StreamReader<u8>,
+    end: FutureReader<Result<Option<Fields>, ErrorCode>>,
+    limit: usize,
+) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     loop {
         let (result, mut chunk) = stream.read(Vec::with_capacity(READ)).await;
         body.append(&mut chunk);
         if body.len() > limit {
-            return Err(too_large(limit));
+            return Err(Unread::TooLarge);
         }
         match result {
             StreamResult::Complete(_) => {}
@@ -49,8 +73,7 @@ async fn read_body(request: types::Request, limit: usize) -> Result<Vec<u8>, Sci
         }
     }
     drop(stream);
-    // Half a body must never be taken for the whole.
-    end.await.map_err(|_| ScimError::new(Kind::InvalidSyntax, "the request's body breaks off"))?;
+    end.await.map_err(|_| Unread::BrokenOff)?;
     Ok(body)
 }
 
@@ -108,13 +131,10 @@ pub fn send(response: Response, bodiless: bool) -> Result<types::Response, Error
     Ok(response)
 }
 
-/// Answers 503, and logs why.
-///
-/// # Errors
-/// As [`send`].
-pub fn unavailable(reason: &str) -> Result<types::Response, ErrorCode> {
+/// A 503; why is logged.
+pub fn unavailable(reason: &str) -> Response {
     eprintln!("{reason}");
-    send(ScimError::new(Kind::Unavailable, "the directory store can not be reached").response(), false)
+    ScimError::new(Kind::Unavailable, "the directory store can not be reached").response()
 }
 
 fn internal(reason: impl std::fmt::Display) -> ErrorCode {
