@@ -13,7 +13,7 @@ pub const PLUGIN_TARGET: &str = "wasm32-wasip1";
 /// Target of the Spin components.
 pub const SPIN_TARGET: &str = "wasm32-wasip2";
 
-/// Real SCIM clients the tests run against us.
+/// Real SCIM clients the tests run against us, and what holds us against our description of the API.
 const CLIENTS: &[&str] = &[
     "scim2-cli==0.6.0",
     "scim2-tester==0.5.2",
@@ -21,6 +21,7 @@ const CLIENTS: &[&str] = &[
     "scim2-models==0.12.3",
     "scim-sanity==0.7.4",
     "scim-sim==0.2.0",
+    "schemathesis==4.32.5",
 ];
 
 /// What validates the manifests and the image recipe of `envoy/`.

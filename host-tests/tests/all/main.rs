@@ -10,11 +10,15 @@ mod corpus;
 mod decision;
 mod durability;
 mod faults;
+mod frontegg;
 mod hostile;
+mod keys;
 mod kills;
 mod limits;
 mod local;
+mod management;
 mod observe;
+mod openapi;
 mod operator;
 mod redis;
 mod refusals;
@@ -42,6 +46,10 @@ fn main() -> ExitCode {
         limits::trials(),
         refusals::trials(),
         durability::trials(),
+        frontegg::trials(),
+        keys::trials(),
+        management::trials(),
+        openapi::trials(),
         kills::trials(),
         hostile::trials(),
         configuration::trials(),
