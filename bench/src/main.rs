@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: what operations cost as a directory grows. Counts do not depend on the machine; times do.
 //! `cargo xtask bench disk`: how many writes a second a disk takes through the whole Spin world.
+//! `cargo xtask bench management`: what connections cost as an environment grows, and what the log costs a write.
 
 mod disk;
+mod management;
 mod suite;
 mod world;
 
@@ -25,6 +27,8 @@ struct Arguments {
 enum Section {
     /// Writes through the Spin world onto SQLite, against what the disk can do
     Disk(disk::Disk),
+    /// Requests of the management API among more and more connections, and writes with and without the provisioning log
+    Management(management::Management),
 }
 
 /// What operations cost as a directory grows.
@@ -48,6 +52,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.section {
         Some(Section::Disk(disk)) => disk::measure(&disk),
+        Some(Section::Management(management)) => management::measure(&management),
         None => growth(arguments.growth),
     }
 }

@@ -126,35 +126,47 @@ impl Suite {
     }
 
     fn sample(&mut self, name: &str, times: usize, asked: &dyn Fn(usize) -> Asked) -> Result<()> {
-        let mut costs = [Cost::default(); 2];
-        let mut times_taken = Vec::new();
-        for i in 0..times {
+        let world = &mut self.world;
+        let measured = sample(name, times, |i, warm| {
             let (method, path, body) = asked(i);
-            let warm = i % 2 == 1;
-            let (_, cost) = self.world.send(method, &path, body.as_ref(), warm)?;
-            if warm || times == 1 {
-                times_taken.push(cost.time);
-            }
-            let [cold, all] = &mut costs;
-            if !warm {
-                cold.add(cost);
-            }
-            all.add(cost);
-        }
-        times_taken.sort_unstable();
-        let median = times_taken.get(times_taken.len() / 2).copied().unwrap_or_default();
-        let [cold, all] = costs;
-        let (half, whole) = (times.div_ceil(2), times);
-        self.measured.push(Measured {
-            name: name.to_owned(),
-            calls: mean(cold.calls, half),
-            pages_read: mean(cold.pages_read, half),
-            pages_written: mean(all.pages_written, whole),
-            kib_written: mean(all.bytes_written, whole) / 1024.0,
-            micros: median.as_secs_f64() * 1e6,
-        });
+            Ok(world.send(method, &path, body.as_ref(), warm)?.1)
+        })?;
+        self.measured.push(measured);
         Ok(())
     }
+}
+
+/// Makes a request so many times, every other one warm.
+///
+/// # Errors
+/// One is refused.
+pub fn sample(name: &str, times: usize, mut request: impl FnMut(usize, bool) -> Result<Cost>) -> Result<Measured> {
+    let mut costs = [Cost::default(); 2];
+    let mut times_taken = Vec::new();
+    for i in 0..times {
+        let warm = i % 2 == 1;
+        let cost = request(i, warm)?;
+        if warm || times == 1 {
+            times_taken.push(cost.time);
+        }
+        let [cold, all] = &mut costs;
+        if !warm {
+            cold.add(cost);
+        }
+        all.add(cost);
+    }
+    times_taken.sort_unstable();
+    let median = times_taken.get(times_taken.len() / 2).copied().unwrap_or_default();
+    let [cold, all] = costs;
+    let (half, whole) = (times.div_ceil(2), times);
+    Ok(Measured {
+        name: name.to_owned(),
+        calls: mean(cold.calls, half),
+        pages_read: mean(cold.pages_read, half),
+        pages_written: mean(all.pages_written, whole),
+        kib_written: mean(all.bytes_written, whole) / 1024.0,
+        micros: median.as_secs_f64() * 1e6,
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures to look at")]

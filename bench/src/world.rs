@@ -48,6 +48,7 @@ pub struct World {
     clock: u64,
     base: String,
     token: String,
+    vendor: String,
 }
 
 impl World {
@@ -73,10 +74,12 @@ impl World {
             clock,
             base: String::new(),
             token: String::new(),
+            vendor: String::new(),
         };
         let credential = json!({ "clientId": "vendor", "secret": "secret" });
         let vendor = body(&world.call(connections::handle, "POST", "/auth/vendor/", Some(&credential), true).0);
-        world.token = vendor["token"].as_str().context("no vendor token")?.to_owned();
+        world.vendor = vendor["token"].as_str().context("no vendor token")?.to_owned();
+        world.token.clone_from(&world.vendor);
         let wanted = json!({ "source": "okta", "connectionName": "bench" });
         let path = "/directory/resources/v1/configurations/scim2";
         let made = body(&world.call(connections::handle, "POST", path, Some(&wanted), true).0);
@@ -167,6 +170,25 @@ impl World {
                 pages.insert(Arc::new(Page::decode(bytes.into())?));
             }
         }
+    }
+
+    /// Sends a request of the vendor to the management API; the answer's cursor, its body, and what it cost.
+    ///
+    /// # Errors
+    /// It is not answered 2xx.
+    pub fn manage(
+        &mut self,
+        method: &str,
+        path: &str,
+        request: Option<&Value>,
+        warm: bool,
+    ) -> Result<(Option<String>, Value, Cost)> {
+        let target = format!("/directory/resources/v1/configurations/scim2{path}");
+        let token = std::mem::replace(&mut self.token, self.vendor.clone());
+        let (response, cost) = self.call(connections::handle, method, &target, request, warm);
+        self.token = token;
+        ensure!((200..300).contains(&response.status), "{method} {target}: {}", response.status);
+        Ok((response.header("x-next-cursor").map(str::to_owned), body(&response), cost))
     }
 
     /// Makes resources in large steps; their ids.
