@@ -230,6 +230,7 @@ impl Flight {
     }
 
     /// Takes a commit on, or gives it back when the flight is over.
+    #[expect(clippy::result_large_err, reason = "the commit is handed back as it came, once")]
     fn board(self: &Arc<Self>, commit: Commit) -> Result<Boarded, Commit> {
         let mut chain = self.chain();
         if let Stage::Over(_) = chain.stage {
@@ -368,7 +369,7 @@ impl Seat {
         drop(guard);
         self.flight.retire();
         wakers.into_iter().for_each(Waker::wake);
-        Step::Over(end, (!pages.is_empty()).then(|| Call::DeletePages(directory, pages)))
+        Step::Over(end, (!pages.is_empty()).then_some(Call::DeletePages(directory, pages)))
     }
 
     /// Whether [`Self::advance`] would do anything; if not, the waker is told when it might.
