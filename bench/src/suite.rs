@@ -82,6 +82,8 @@ impl Suite {
             let path = format!("/Users?startIndex={index}&count=50");
             self.sample(&format!("list 50 by index, {place}"), SAMPLES, &|_| ("GET", path.clone(), None))?;
         }
+        let search = "/Users?filter=userName%20sw%20%22a%22&sortBy=userName&startIndex=51&count=50";
+        self.sample("search 50 by name, second page", SAMPLES, &|_| ("GET", search.into(), None))?;
         let mut cursor = String::new();
         for place in ["start", "later"] {
             let path = format!("/Users?cursor={cursor}&count=50");

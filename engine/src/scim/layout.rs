@@ -139,6 +139,11 @@ impl Index {
         key
     }
 
+    /// Whether [`Self::starting`] finds nothing but values that start so: of a longer text only the start is kept.
+    pub fn keeps(self, start: &str) -> bool {
+        self.fold(start).len() <= LONG
+    }
+
     /// Prefix of every entry whose value starts so.
     pub fn starting(self, value: &str) -> Vec<u8> {
         let folded = self.fold(value);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::env::Limits;
 use crate::error::{Kind as Wrong, ScimError};
-use crate::filter::Filter;
+use crate::filter::{Filter, Literal, Operator};
 use crate::path::AttrPath;
 use crate::project::Projection;
 use crate::schema::ResourceType;
@@ -78,11 +78,11 @@ impl Lister<'_> {
         self.check()?;
         match (&self.query.filter, &self.query.sort) {
             (None, None) => self.all(start),
-            (None, Some(sort)) => match self.order_index(sort) {
-                Some(index) => self.walk(index, sort.descending, start),
+            (filter, Some(sort)) => match self.ordered(filter.as_ref(), sort) {
+                Some(range) => self.walk(&range, sort.descending, start),
                 None => self.matching(start),
             },
-            (Some(_), _) => self.matching(start),
+            (Some(_), None) => self.matching(start),
         }
     }
 
@@ -156,18 +156,30 @@ impl Lister<'_> {
         }
     }
 
-    /// The index that already has the order asked for: a unique index of a required attribute misses nobody.
-    fn order_index(&self, sort: &Sort) -> Option<Index> {
+    /// The keys of an index that are the list asked for, in its order: of everything, by a unique index, for that of a
+    /// required attribute misses nobody; or of what begins with a text.
+    fn ordered(&self, filter: Option<&Filter>, sort: &Sort) -> Option<Range<Vec<u8>>> {
         let [kind] = self.kinds else { return None };
-        let target =
-            sort.by.resolve(self.of(*kind)).filter(|target| target.extension.is_none() && target.sub.is_none())?;
-        let name = target.attribute.name.as_str();
-        Index::of(*kind).iter().copied().find(|index| index.unique() && index.attribute() == (name, None))
+        let name = self.single(*kind, &sort.by)?;
+        let index = Index::of(*kind).iter().copied().find(|index| index.attribute() == (name, None))?;
+        match filter {
+            None => index.unique().then(|| layout::under(&index.all())),
+            Some(Filter::Compare(path, Operator::Sw, Literal::String(start))) => {
+                let exact = self.single(*kind, path) == Some(name) && index.keeps(start);
+                exact.then(|| layout::under(&index.starting(start)))
+            }
+            Some(_) => None,
+        }
     }
 
-    fn walk(&self, index: Index, descending: bool, start: &Start) -> Result<Listed, Fault> {
+    /// The name of a core attribute that a path names as a whole.
+    fn single(&self, kind: Kind, path: &AttrPath) -> Option<&str> {
+        let target = path.resolve(self.of(kind))?;
+        (target.extension.is_none() && target.sub.is_none()).then_some(target.attribute.name.as_str())
+    }
+
+    fn walk(&self, range: &Range<Vec<u8>>, descending: bool, start: &Start) -> Result<Listed, Fault> {
         let kind = self.kinds.first().copied().unwrap_or(Kind::User);
-        let range = layout::under(&index.all());
         let skip = if let Start::Skip(skip) = start { *skip } else { 0 };
         let total = self.txn.count(&range.start..&range.end)?;
         let entries = self.txn.scan(&range.start..&range.end, skip, self.query.count, descending)?;
