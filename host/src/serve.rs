@@ -233,6 +233,7 @@ fn welcome(url: &str, origin: &str, credentials: &Credentials) -> String {
     format!(
         r#"scim-edge answers at {url} (origin {origin})
 
+  dashboard  {url}/dashboard
   client id  {client_id}
   secret     {client_secret}
 

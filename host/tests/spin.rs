@@ -71,6 +71,7 @@ fn check_component(name: &str) {
 fn components_import_only_what_spin_offers_and_stay_small() {
     check_component("scim_spin_directory.wasm");
     check_component("scim_spin_connections.wasm");
+    check_component("scim_spin_pages.wasm");
 }
 
 /// A fresh data directory, which shares compiled code with the others.

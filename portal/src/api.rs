@@ -5,7 +5,8 @@ use scim_engine::connections::{self, caller::Rights};
 use scim_engine::env::Env;
 use scim_engine::http::{Request, Response};
 use scim_engine::scim;
-use scim_engine::store::{DirectoryId, Fault, Outcome, View};
+use scim_engine::scim::layout::{self, Kind};
+use scim_engine::store::{DirectoryId, Fault, Need, Outcome, View};
 use serde_json::Value;
 
 use crate::form::Problem;
@@ -79,6 +80,32 @@ impl<'a> Api<'a> {
         Connection::open(self.view, &id)?.map_or_else(|| Ok(Counts::default()), |connection| connection.counts())
     }
 
+    /// Some of a group's members, each with what is stored of it, and how many there are: a group may have more than
+    /// a page could show.
+    ///
+    /// # Errors
+    /// What has to be loaded first.
+    pub fn members(&self, id: &str, group: &str, skip: u64, limit: usize) -> Result<(Vec<Member>, u64), Fault> {
+        let connection = DirectoryId::new(id).map(|id| Connection::open(self.view, &id)).transpose()?.flatten();
+        let Some(Connection { txn, .. }) = connection else { return Ok((Vec::new(), 0)) };
+        let prefix = layout::members(group);
+        let range = layout::under(&prefix);
+        let mut need = Need::default();
+        let total = need.gather(txn.count(&range.start..&range.end))?;
+        let entries = need.gather(txn.scan(&range.start..&range.end, skip, limit, false))?;
+        need.settle()?;
+        let named = entries.unwrap_or_default().into_iter().map(|(key, value)| {
+            let group = json(&value).get("type").and_then(Value::as_str) == Some("Group");
+            (layout::tail(&key, &prefix), if group { Kind::Group } else { Kind::User })
+        });
+        let named: Vec<_> = named.collect();
+        let keys: Vec<_> = named.iter().map(|(id, kind)| layout::resource(*kind, id)).collect();
+        let stored = txn.get_many(&keys)?;
+        let member =
+            |((id, kind), stored): (_, Option<Vec<u8>>)| Member { id, kind, stored: json(&stored.unwrap_or_default()) };
+        Ok((named.into_iter().zip(stored).map(member).collect(), total.unwrap_or_default()))
+    }
+
     fn of(&self, method: &str, target: &str, body: Option<&Value>) -> Request {
         let kept = ["host", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
         let kept = self.request.headers.iter().filter(|(name, _)| kept.contains(&name.as_str())).cloned();
@@ -91,6 +118,20 @@ impl<'a> Api<'a> {
             source: self.request.source,
         }
     }
+}
+
+/// A member of a group.
+pub struct Member {
+    /// Its id.
+    pub id: String,
+    /// What it says it is.
+    pub kind: Kind,
+    /// The resource; null when there is none, for a member need not exist (RFC 7643 section 4.2).
+    pub stored: Value,
+}
+
+fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_default()
 }
 
 fn parse(response: &Response) -> Result<Value, Fault> {

@@ -8,7 +8,7 @@ use scim_engine::http::Response;
 use sha2::{Digest, Sha256};
 
 struct Asset {
-    name: String,
+    path: String,
     media_type: &'static str,
     content: &'static str,
 }
@@ -19,27 +19,27 @@ static ICON: LazyLock<Asset> = LazyLock::new(|| asset("svg", "image/svg+xml", in
 
 fn asset(extension: &str, media_type: &'static str, content: &'static str) -> Asset {
     let digest: String = URL_SAFE_NO_PAD.encode(Sha256::digest(content)).chars().take(12).collect();
-    Asset { name: format!("{digest}.{extension}"), media_type, content }
+    Asset { path: format!("/assets/{digest}.{extension}"), media_type, content }
 }
 
 /// Path of the style sheet.
-pub fn style() -> String {
-    format!("/assets/{}", STYLE.name)
+pub fn style() -> &'static str {
+    &STYLE.path
 }
 
 /// Path of the script.
-pub fn script() -> String {
-    format!("/assets/{}", SCRIPT.name)
+pub fn script() -> &'static str {
+    &SCRIPT.path
 }
 
 /// Path of the icon.
-pub fn icon() -> String {
-    format!("/assets/{}", ICON.name)
+pub fn icon() -> &'static str {
+    &ICON.path
 }
 
-/// The asset of that name.
-pub fn serve(name: &str) -> Response {
-    match [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == name) {
+/// The asset at that path.
+pub fn serve(path: &str) -> Response {
+    match [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.path == path) {
         Some(asset) => Response { status: 200, body: asset.content.as_bytes().to_vec(), ..Response::default() }
             .with("content-type", asset.media_type)
             .with("cache-control", "public, max-age=31536000, immutable")

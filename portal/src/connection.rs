@@ -3,12 +3,14 @@
 use askama::Template;
 use scim_engine::connections::permission::Permission;
 use scim_engine::http::Response;
+use scim_engine::scim::layout::Kind;
 use scim_engine::store::{Fault, Outcome};
 use serde_json::{Value, json};
 
 use crate::api::{SCIM2, escape};
 use crate::dashboard::finish;
 use crate::form::Problem;
+use crate::moment::Moment;
 use crate::page::{self, Frame, Visit};
 use crate::shown::{Shown, text};
 use crate::{directory, log};
@@ -25,10 +27,10 @@ pub fn handle(visit: &Visit<'_>, id: &str, segments: &[&str]) -> Result<Outcome,
         ("POST", ["rename"]) => rename(visit, id),
         ("POST", ["tokens"]) => rotate(visit, id),
         ("POST", ["tokens", token]) => revoke(visit, id, token),
-        ("GET", ["users"]) => directory::list(visit, id, directory::Kind::User),
-        ("GET", ["groups"]) => directory::list(visit, id, directory::Kind::Group),
-        ("GET", ["users", resource]) => directory::show(visit, id, directory::Kind::User, resource),
-        ("GET", ["groups", resource]) => directory::show(visit, id, directory::Kind::Group, resource),
+        ("GET", ["users"]) => directory::list(visit, id, Kind::User),
+        ("GET", ["groups"]) => directory::list(visit, id, Kind::Group),
+        ("GET", ["users", resource]) => directory::show(visit, id, Kind::User, resource),
+        ("GET", ["groups", resource]) => directory::show(visit, id, Kind::Group, resource),
         ("GET", ["log"]) => log::show(visit, id),
         _ => Err(Fault::Refused(Response::empty(404))),
     }
@@ -49,62 +51,51 @@ fn path(id: &str) -> String {
 struct Token {
     id: String,
     name: String,
-    created: String,
-    used: String,
-    expires: String,
+    created: Moment,
+    used: Moment,
+    expires: Moment,
 }
 
 #[derive(Template)]
 #[template(path = "connection.html")]
-struct Overview {
-    frame: Frame,
-    shown: Shown,
-    tab: &'static str,
+struct Overview<'a> {
+    frame: &'a Frame,
+    shown: &'a Shown,
     tokens: Vec<Token>,
+    entered: String,
     problem: Problem,
 }
 
 fn overview(visit: &Visit<'_>, id: &str, problem: Problem) -> Result<Outcome, Fault> {
-    let shown = find(visit, id)?;
+    let shown = &find(visit, id)?;
     let tokens = visit.api.get(&format!("{}/tokens", path(id)))?;
-    let tokens = tokens.as_array().into_iter().flatten().map(|token| Token {
+    let token = |token: &Value| Token {
         id: text(token, "id"),
-        name: text(token, "name"),
-        created: text(token, "createdAt"),
-        used: text(token, "lastUsedAt"),
-        expires: text(token, "expiresAt"),
-    });
-    let status = if problem.status == 0 { 200 } else { problem.status };
-    let page = Overview {
-        frame: visit.frame(&shown.name, "accounts"),
-        tokens: tokens.collect(),
-        tab: "overview",
-        shown,
-        problem,
+        name: Some(text(token, "name")).filter(|name| !name.is_empty()).unwrap_or_else(|| "Token".to_owned()),
+        created: Moment::of(token, "createdAt"),
+        used: Moment::of(token, "lastUsedAt"),
+        expires: Moment::of(token, "expiresAt"),
     };
-    Ok(visit.show(status, &page))
+    let tokens = tokens.as_array().into_iter().flatten().map(token).collect();
+    let frame = &visit.frame_of(&shown.name, shown, "overview");
+    let entered = problem.entered.clone().unwrap_or_else(|| shown.name.clone());
+    Ok(visit.show(problem.page_status(), frame, &Overview { frame, shown, tokens, entered, problem }))
 }
 
 #[derive(Template)]
 #[template(path = "setup.html")]
-struct Setup {
-    frame: Frame,
-    shown: Shown,
-    tab: &'static str,
-    token: String,
+struct Setup<'a> {
+    frame: &'a Frame,
+    shown: &'a Shown,
+    token: &'a str,
 }
 
 /// The guide. A token that was just made is shown this once.
 fn setup(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
-    let shown = find(visit, id)?;
+    let shown = &find(visit, id)?;
     let token = visit.flashed().filter(|_| visit.rights.grants.includes(Permission::Write));
-    let page = Setup {
-        frame: visit.frame(&format!("Set up {}", shown.name), "accounts"),
-        token: token.unwrap_or_default().to_owned(),
-        tab: "setup",
-        shown,
-    };
-    let mut outcome = visit.show(200, &page);
+    let frame = &visit.frame_of(&format!("Set up {}", shown.name), shown, "setup");
+    let mut outcome = visit.show(200, frame, &Setup { frame, shown, token: token.unwrap_or_default() });
     if token.is_some() {
         outcome.response = visit.flash(outcome.response, "");
     }
@@ -121,18 +112,19 @@ fn rename(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
     let fields = visit.form()?;
     let name = fields.get("connectionName").trim();
     if name.is_empty() {
-        return overview(visit, id, Problem::new(400, "connectionName", "Give the connection a name."));
+        let problem = Problem::new(400, "connectionName", "Give the connection a name.");
+        return overview(visit, id, problem.entered(name));
     }
     match visit.api.send("PATCH", &path(id), &json!({ "connectionName": name }))? {
         Ok(outcome) => Ok(visit.done(outcome, &format!("/connections/{}?done=renamed", escape(id)))),
-        Err(problem) => overview(visit, id, problem),
+        Err(problem) => overview(visit, id, problem.entered(name)),
     }
 }
 
 /// A new token beside the old ones, so that the identity provider can change over without a gap.
 fn rotate(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
-    let fields = visit.form()?;
-    match visit.api.send("POST", &format!("{}/tokens", path(id)), &json!({ "name": fields.get("name") }))? {
+    visit.form()?;
+    match visit.api.send("POST", &format!("{}/tokens", path(id)), &json!({}))? {
         Err(problem) => overview(visit, id, problem),
         Ok(outcome) => {
             let made: Value = serde_json::from_slice(&outcome.response.body).unwrap_or_default();
@@ -151,17 +143,18 @@ fn revoke(visit: &Visit<'_>, id: &str, token: &str) -> Result<Outcome, Fault> {
 
 #[derive(Template)]
 #[template(path = "delete.html")]
-struct Confirm {
-    frame: Frame,
-    shown: Shown,
+struct Confirm<'a> {
+    frame: &'a Frame,
+    shown: &'a Shown,
 }
 
 fn confirm(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
     if !visit.rights.grants.includes(Permission::Delete) {
         return Err(page::refuse(403, "your role does not allow to delete connections"));
     }
-    let shown = find(visit, id)?;
-    Ok(visit.show(200, &Confirm { frame: visit.frame("Delete connection", "accounts"), shown }))
+    let shown = &find(visit, id)?;
+    let frame = &visit.frame_of("Delete connection", shown, "");
+    Ok(visit.show(200, frame, &Confirm { frame, shown }))
 }
 
 fn delete(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {

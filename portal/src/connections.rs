@@ -11,17 +11,21 @@ use crate::guide::{self, Guide};
 use crate::page::{self, Frame, Visit};
 use crate::shown::{Shown, text};
 
+/// Most connections of one list; the API gives no more at once.
+pub const MOST: usize = 1000;
+
 #[derive(Template)]
 #[template(path = "connections.html")]
-struct Connections {
-    frame: Frame,
-    account: String,
+struct Connections<'a> {
+    frame: &'a Frame,
+    account: &'a str,
     shown: Vec<Shown>,
     new: String,
 }
 
 /// Connections of one account, or all that are in reach.
 pub fn all(visit: &Visit<'_>, account: Option<&str>) -> Result<Vec<Shown>, Fault> {
+    let account = account.filter(|account| !account.is_empty());
     let query = account.map(|account| format!("?tenantId={}", escape(account))).unwrap_or_default();
     let listed = visit.api.get(&format!("{SCIM2}{query}"))?;
     let mut shown: Vec<_> = listed.as_array().into_iter().flatten().map(Shown::of).collect();
@@ -36,13 +40,9 @@ pub fn all(visit: &Visit<'_>, account: Option<&str>) -> Result<Vec<Shown>, Fault
 
 /// The list of an account; `None` is the user's own.
 pub fn list(visit: &Visit<'_>, account: Option<&str>) -> Result<Outcome, Fault> {
-    let page = Connections {
-        frame: visit.frame(account.unwrap_or("Provisioning"), "accounts"),
-        account: account.unwrap_or_default().to_owned(),
-        shown: all(visit, account)?,
-        new: new_path(visit, account),
-    };
-    Ok(visit.show(200, &page))
+    let frame = &visit.frame(account.unwrap_or("Provisioning"), "accounts");
+    let (account, new) = (account.unwrap_or_default(), new_path(visit, account));
+    Ok(visit.show(200, frame, &Connections { frame, account, shown: all(visit, Some(account))?, new }))
 }
 
 fn new_path(visit: &Visit<'_>, account: Option<&str>) -> String {
@@ -52,28 +52,23 @@ fn new_path(visit: &Visit<'_>, account: Option<&str>) -> String {
 
 #[derive(Template)]
 #[template(path = "new.html")]
-struct New {
-    frame: Frame,
+struct New<'a> {
+    frame: &'a Frame,
     guides: &'static [&'static Guide],
-    action: String,
-    back: String,
-    name: String,
-    provider: String,
+    account: &'a str,
+    action: &'a str,
+    back: &'a str,
+    name: &'a str,
+    provider: &'a str,
     problem: Problem,
 }
 
 fn form(visit: &Visit<'_>, account: Option<&str>, name: &str, provider: &str, problem: Problem) -> Outcome {
-    let action = new_path(visit, account);
-    let page = New {
-        frame: visit.frame("New connection", "accounts"),
-        guides: &guide::ALL,
-        back: action.trim_end_matches("/new").to_owned(),
-        action,
-        name: name.to_owned(),
-        provider: provider.to_owned(),
-        problem,
-    };
-    visit.show(if page.problem.status == 0 { 200 } else { page.problem.status }, &page)
+    let action = &new_path(visit, account);
+    let (frame, back) = (&visit.frame("New connection", "accounts"), action.trim_end_matches("/new"));
+    let account = account.unwrap_or_default();
+    let status = problem.page_status();
+    visit.show(status, frame, &New { frame, guides: &guide::ALL, account, action, back, name, provider, problem })
 }
 
 /// The empty form.

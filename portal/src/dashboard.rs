@@ -1,6 +1,7 @@
 //! The vendor's dashboard: sign-in, overview, accounts, what deletions left, the self-service toggle.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use scim_engine::connections::vendor;
@@ -10,20 +11,21 @@ use scim_engine::store::{Fault, Outcome, View};
 use serde_json::json;
 
 use crate::api::{SCIM2, SELF_SERVICE, escape};
-use crate::chart::{self, Chart};
+use crate::chart;
 use crate::form::{Form, Problem};
+use crate::moment::Moment;
 use crate::page::{self, Frame, Visit, answer};
 use crate::session::{Area, Session};
 use crate::shown::{Shown, text};
-use crate::{connection, connections, roles};
+use crate::{assets, connection, connections, roles};
 
-/// Connections whose log the overview's chart reads.
-const CHARTED: usize = 50;
+/// Connections the overview names.
+const RECENT: usize = 6;
 
 /// One request below `/dashboard`.
 pub fn handle(segments: &[&str], request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
     let shown = match (request.method.as_str(), segments) {
-        ("GET", ["login"]) => Ok(sign_in_page(200, "", env)),
+        ("GET", ["login"]) => Ok(sign_in_page("", request.query() == "ended=1", Problem::default(), env)),
         ("POST", ["login"]) => Ok(sign_in(request, env)),
         _ => route(segments, request, view, env),
     };
@@ -61,28 +63,33 @@ fn route(segments: &[&str], request: &Request, view: &View<'_>, env: &Env<'_>) -
 #[derive(Template)]
 #[template(path = "login.html")]
 struct SignIn<'a> {
-    frame: Frame,
-    problem: &'a str,
+    icon: &'static str,
+    client: &'a str,
+    ended: bool,
+    problem: Problem,
 }
 
-fn sign_in_page(status: u16, problem: &str, env: &Env<'_>) -> Outcome {
-    let page = SignIn { frame: Frame::bare(Area::Dashboard, "Sign in", ""), problem };
-    answer(page::html(status, &page, Area::Dashboard, env))
+fn sign_in_page(client: &str, ended: bool, problem: Problem, env: &Env<'_>) -> Outcome {
+    let (area, status) = (Area::Dashboard, problem.page_status());
+    let page = SignIn { icon: assets::icon(), client, ended, problem };
+    answer(page::html(status, &Frame::bare(area, "Sign in", ""), &page, area, env))
 }
 
 fn sign_in(request: &Request, env: &Env<'_>) -> Outcome {
     let form = Form::of(request);
+    let client = form.get("clientId").trim();
+    let refuse = |status, why| sign_in_page(client, false, Problem::new(status, "secret", why), env);
     if page::is_foreign(request) {
-        return sign_in_page(403, "Please sign in on this page.", env);
+        return refuse(403, "Please sign in on this page.");
     }
-    match vendor::exchange(form.get("clientId").trim(), form.get("secret").trim(), env) {
+    match vendor::exchange(client, form.get("secret").trim(), env) {
         Ok(token) => {
             let session = Session::start(token, env);
             let area = Area::Dashboard;
             let cookie = area.cookie(Session::COOKIE, &session.value(), vendor::LIFETIME, request, env);
             answer(Response::empty(303).with("location", "/dashboard").with("set-cookie", cookie))
         }
-        Err(_) => sign_in_page(401, "The client id or the secret is not right.", env),
+        Err(_) => refuse(401, "The client id or the secret is not right."),
     }
 }
 
@@ -94,8 +101,8 @@ fn sign_out(visit: &Visit<'_>) -> Result<Outcome, Fault> {
 
 #[derive(Template)]
 #[template(path = "overview.html")]
-struct Overview {
-    frame: Frame,
+struct Overview<'a> {
+    frame: &'a Frame,
     accounts: usize,
     connections: usize,
     linked: usize,
@@ -103,32 +110,29 @@ struct Overview {
     paused: usize,
     users: u64,
     self_service: bool,
-    chart: Chart,
-    recent: Vec<Shown>,
+    activity: String,
+    recent: &'a [Shown],
 }
 
 fn overview(visit: &Visit<'_>) -> Result<Outcome, Fault> {
     let mut all = connections::all(visit, None)?;
+    all.sort_by_key(|shown| Reverse((shown.last_sync, shown.created)));
     let is = |status: &str| all.iter().filter(|shown| shown.status == status).count();
-    let (linked, pending, paused) = (is("linked"), is("pending"), is("paused"));
-    let accounts: std::collections::BTreeSet<_> = all.iter().map(|shown| shown.account.clone()).collect();
-    all.sort_by(|a, b| b.last_sync.cmp(&a.last_sync).then_with(|| b.created.cmp(&a.created)));
-    let chart = chart::of(visit, all.iter().take(CHARTED).map(|shown| shown.id.as_str()))?;
-    let users = all.iter().map(|shown| shown.users).sum();
-    let connections = all.len();
+    let accounts: BTreeSet<_> = all.iter().map(|shown| shown.account.as_str()).collect();
+    let frame = &visit.frame("Overview", "overview");
     let page = Overview {
-        frame: visit.frame("Overview", "overview"),
+        frame,
         accounts: accounts.len(),
-        connections,
-        linked,
-        pending,
-        paused,
-        users,
+        connections: all.len(),
+        linked: is("linked"),
+        pending: is("pending"),
+        paused: is("paused"),
+        users: all.iter().map(|shown| shown.users).sum(),
         self_service: visit.rights.self_service,
-        chart,
-        recent: all.into_iter().take(6).collect(),
+        activity: chart::of(visit, &all)?,
+        recent: all.get(..RECENT).unwrap_or(&all),
     };
-    Ok(visit.show(200, &page))
+    Ok(visit.show(200, frame, &page))
 }
 
 struct Account {
@@ -137,14 +141,14 @@ struct Account {
     connections: usize,
     linked: usize,
     users: u64,
-    last_sync: String,
+    last_sync: Moment,
 }
 
 #[derive(Template)]
 #[template(path = "accounts.html")]
 struct Accounts {
-    frame: Frame,
     accounts: Vec<Account>,
+    more: bool,
 }
 
 fn accounts(visit: &Visit<'_>) -> Result<Outcome, Fault> {
@@ -154,29 +158,31 @@ fn accounts(visit: &Visit<'_>) -> Result<Outcome, Fault> {
         return Ok(visit.done(Outcome::default(), &to));
     }
     let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
-    for shown in connections::all(visit, None)? {
+    let all = connections::all(visit, None)?;
+    let more = all.len() >= connections::MOST;
+    for shown in all {
         let account = accounts.entry(shown.account.clone()).or_insert_with(|| Account {
             path: escape(&shown.account),
             id: shown.account.clone(),
             connections: 0,
             linked: 0,
             users: 0,
-            last_sync: String::new(),
+            last_sync: Moment::default(),
         });
         account.connections += 1;
         account.linked += usize::from(shown.status == "linked");
         account.users += shown.users;
-        account.last_sync = std::mem::take(&mut account.last_sync).max(shown.last_sync);
+        account.last_sync = account.last_sync.max(shown.last_sync);
     }
-    let page = Accounts { frame: visit.frame("Accounts", "accounts"), accounts: accounts.into_values().collect() };
-    Ok(visit.show(200, &page))
+    let frame = visit.frame("Accounts", "accounts");
+    Ok(visit.show(200, &frame, &Accounts { accounts: accounts.into_values().collect(), more }))
 }
 
 struct Left {
     id: String,
     name: String,
     account: String,
-    deleted: String,
+    deleted: Moment,
     removing: bool,
     users: u64,
     groups: u64,
@@ -185,7 +191,6 @@ struct Left {
 #[derive(Template)]
 #[template(path = "residue.html")]
 struct Residue {
-    frame: Frame,
     left: Vec<Left>,
 }
 
@@ -198,7 +203,7 @@ fn leftovers(visit: &Visit<'_>) -> Result<Vec<Left>, Fault> {
         left.push(Left {
             name: text(value, "connectionName"),
             account: text(value, "tenantId"),
-            deleted: text(value, "deletedAt"),
+            deleted: Moment::of(value, "deletedAt"),
             removing: text(value, "status") == "deleting",
             users: counts.users,
             groups: counts.groups,
@@ -209,21 +214,22 @@ fn leftovers(visit: &Visit<'_>) -> Result<Vec<Left>, Fault> {
 }
 
 fn residue(visit: &Visit<'_>) -> Result<Outcome, Fault> {
-    let page = Residue { frame: visit.frame("Deleted connections", "residue"), left: leftovers(visit)? };
-    Ok(visit.show(200, &page))
+    let frame = visit.frame("Deleted connections", "residue");
+    Ok(visit.show(200, &frame, &Residue { left: leftovers(visit)? }))
 }
 
 #[derive(Template)]
 #[template(path = "removal.html")]
-struct Removal {
-    frame: Frame,
+struct Removal<'a> {
+    frame: &'a Frame,
     left: Left,
 }
 
 fn confirm_removal(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
     let left = leftovers(visit)?.into_iter().find(|left| left.id == id);
     let left = left.ok_or_else(|| Fault::Refused(Response::empty(404)))?;
-    Ok(visit.show(200, &Removal { frame: visit.frame("Remove what is left", "residue"), left }))
+    let frame = &visit.frame("Remove what is left", "residue");
+    Ok(visit.show(200, frame, &Removal { frame, left }))
 }
 
 fn remove(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {

@@ -32,18 +32,31 @@ impl Form {
 /// Why a form was not accepted: shown beside the field, or above all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Problem {
-    /// Status of the page that shows it.
+    /// Status of the refusal; 0 when nothing is wrong.
     pub status: u16,
     /// Name of the field; empty when it is the form as a whole.
     pub field: String,
     /// A sentence for people.
     pub message: String,
+    /// What was entered there.
+    pub entered: Option<String>,
 }
 
 impl Problem {
     /// A problem found here.
     pub fn new(status: u16, field: &str, message: &str) -> Self {
-        Self { status, field: field.to_owned(), message: message.to_owned() }
+        Self { status, field: field.to_owned(), message: message.to_owned(), entered: None }
+    }
+
+    /// The same, with what is to stand in the field again.
+    #[must_use]
+    pub fn entered(self, text: &str) -> Self {
+        Self { entered: Some(text.to_owned()), ..self }
+    }
+
+    /// Status of the page that shows it; of a page without a problem, 200.
+    pub fn page_status(&self) -> u16 {
+        if self.status == 0 { 200 } else { self.status }
     }
 
     /// What the API said. It names the field first, in backticks.
@@ -54,7 +67,7 @@ impl Problem {
             Some((field, rest)) => (field.to_owned(), format!("this{rest}")),
             None => (String::new(), message.to_owned()),
         };
-        Self { status: response.status, field, message: sentence(&rest) }
+        Self { status: response.status, field, message: sentence(&rest), entered: None }
     }
 
     /// The message if it belongs to that field.

@@ -7,8 +7,16 @@ pub struct Guide {
     pub id: &'static str,
     /// Its name.
     pub name: &'static str,
+    /// The letter that stands for it.
+    pub mark: &'static str,
     /// The API's `source`.
     pub source: &'static str,
+    /// The field that takes the provisioning URL, as the provider names it.
+    pub url_field: &'static str,
+    /// The field that takes the token.
+    pub token_field: &'static str,
+    /// Other fields, and what to put there.
+    pub also: &'static [(&'static str, &'static str)],
     /// What to do, in order: a heading and how.
     pub steps: &'static [(&'static str, &'static str)],
     /// Attributes of the provider, and where they belong.
@@ -40,7 +48,11 @@ const USUAL: &[(&str, &str)] = &[
 static OKTA: Guide = Guide {
     id: "okta",
     name: "Okta",
+    mark: "O",
     source: "okta",
+    url_field: "SCIM connector base URL",
+    token_field: "Authorization",
+    also: &[("Unique identifier field for users", "userName"), ("Authentication mode", "HTTP Header")],
     steps: &[
         (
             "Open your app integration",
@@ -48,7 +60,7 @@ static OKTA: Guide = Guide {
         ),
         (
             "Enter the connection",
-            "Open the Provisioning tab and select Integration, then Edit. Paste the provisioning URL as SCIM connector base URL. Enter userName as the unique identifier field for users.",
+            "Open the Provisioning tab and select Integration, then Edit. Paste the provisioning URL into SCIM connector base URL, and enter userName as the unique identifier field for users.",
         ),
         (
             "Choose the actions",
@@ -72,7 +84,11 @@ static OKTA: Guide = Guide {
 static ENTRA: Guide = Guide {
     id: "entra-id",
     name: "Microsoft Entra ID",
+    mark: "M",
     source: "azure-ad",
+    url_field: "Tenant URL",
+    token_field: "Secret token",
+    also: &[("Authentication method", "Bearer authentication")],
     steps: &[
         (
             "Create an application",
@@ -108,7 +124,11 @@ static ENTRA: Guide = Guide {
 static ONELOGIN: Guide = Guide {
     id: "onelogin",
     name: "OneLogin",
+    mark: "1",
     source: "other",
+    url_field: "SCIM Base URL",
+    token_field: "SCIM Bearer Token",
+    also: &[],
     steps: &[
         (
             "Add the app",
@@ -133,7 +153,11 @@ static ONELOGIN: Guide = Guide {
 static JUMPCLOUD: Guide = Guide {
     id: "jumpcloud",
     name: "JumpCloud",
+    mark: "J",
     source: "other",
+    url_field: "Base URL",
+    token_field: "Token Key",
+    also: &[("API type", "SCIM API"), ("SCIM version", "SCIM 2.0")],
     steps: &[
         (
             "Open the application",
@@ -155,7 +179,11 @@ static JUMPCLOUD: Guide = Guide {
 static GOOGLE: Guide = Guide {
     id: "google-workspace",
     name: "Google Workspace",
+    mark: "G",
     source: "other",
+    url_field: "Endpoint URL",
+    token_field: "Access token",
+    also: &[],
     steps: &[
         (
             "Open the app",
@@ -178,7 +206,15 @@ static GOOGLE: Guide = Guide {
 static PINGONE: Guide = Guide {
     id: "pingone",
     name: "PingOne",
+    mark: "P",
     source: "other",
+    url_field: "SCIM Base URL",
+    token_field: "OAuth Access Token",
+    also: &[
+        ("Authentication method", "OAuth 2 Bearer Token"),
+        ("User identifier", "userName"),
+        ("User filter expression", "userName Eq \"%s\""),
+    ],
     steps: &[
         (
             "Create a connection",
@@ -200,7 +236,11 @@ static PINGONE: Guide = Guide {
 static RIPPLING: Guide = Guide {
     id: "rippling",
     name: "Rippling",
+    mark: "R",
     source: "other",
+    url_field: "SCIM base URL",
+    token_field: "Bearer token",
+    also: &[],
     steps: &[
         (
             "Add a custom integration",
@@ -219,7 +259,11 @@ static RIPPLING: Guide = Guide {
 static GENERIC: Guide = Guide {
     id: "generic",
     name: "Generic SCIM 2.0",
+    mark: "S",
     source: "other",
+    url_field: "the base URL",
+    token_field: "the bearer token",
+    also: &[("Matching attribute", "userName")],
     steps: &[
         (
             "Open SCIM provisioning",

@@ -9,6 +9,7 @@
 //! | [`session`] | cookies, and the proof that a form is ours |
 //! | `api` | requests of the management API, made on behalf of a page |
 //! | `page` | what every page shares: frame, headers, notices |
+//! | `shown`, `moment`, `chart` | connections, times and charts as pages show them |
 //! | `dashboard`, `connections`, `connection`, `directory`, `log`, `roles` | the pages themselves |
 //! | `guide` | what to do at each identity provider, as data |
 
@@ -22,6 +23,7 @@ mod directory;
 mod form;
 mod guide;
 mod log;
+mod moment;
 mod page;
 mod portal;
 mod roles;
@@ -32,9 +34,13 @@ use scim_engine::env::Env;
 use scim_engine::http::{Request, percent_decode};
 use scim_engine::store::{Fault, Outcome, View};
 
-/// Whether a request is for a page or for what pages are made of.
-pub fn serves(request: &Request) -> bool {
-    matches!(request.path().split('/').nth(1), Some("dashboard" | "portal" | "assets"))
+/// The token of the customer's user who makes a request: what proves it may have to be fetched first.
+pub fn user_token(request: &Request) -> Option<String> {
+    match request.path().trim_end_matches('/') {
+        "/portal/session" => Some(portal::presented(request)),
+        path if path.starts_with("/portal") => session::Session::of(request).map(|session| session.credential),
+        _ => None,
+    }
 }
 
 /// One request of a person's browser.
@@ -47,7 +53,7 @@ pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
     let decoded = decoded.unwrap_or_default();
     let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
     match segments.as_slice() {
-        ["assets", name] => Ok(page::answer(assets::serve(name))),
+        ["assets", ..] => Ok(page::answer(assets::serve(path))),
         ["dashboard", rest @ ..] => dashboard::handle(rest, request, view, env),
         ["portal", rest @ ..] => portal::handle(rest, request, view, env),
         _ => Ok(page::answer(page::plain(404, "There is no such page."))),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::api::{SCIM2, escape};
 use crate::connection::find;
 use crate::form::sentence;
+use crate::moment::Moment;
 use crate::page::{Frame, Visit};
 use crate::shown::{Shown, list, text};
 
@@ -14,7 +15,7 @@ use crate::shown::{Shown, list, text};
 const PAGE: usize = 50;
 
 struct Line {
-    time: String,
+    time: Moment,
     verb: &'static str,
     what: String,
     link: String,
@@ -28,48 +29,58 @@ struct Line {
 
 #[derive(Template)]
 #[template(path = "log.html")]
-struct Log {
-    frame: Frame,
-    shown: Shown,
-    tab: &'static str,
-    outcome: String,
-    kind: String,
-    resource: String,
+struct Log<'a> {
+    frame: &'a Frame,
+    shown: &'a Shown,
+    outcome: &'a str,
+    operation: &'a str,
+    resource: &'a str,
+    filtered: bool,
+    filters: String,
     lines: Vec<Line>,
     next: String,
     later: bool,
 }
 
-impl Log {
-    fn is_kind(&self, operation: &str) -> bool {
-        self.kind.eq_ignore_ascii_case(operation)
-    }
-}
+const OUTCOMES: [(&str, &str); 2] = [("success", "Accepted"), ("failure", "Refused")];
+const OPERATIONS: [(&str, &str); 8] = [
+    ("POST User", "Create user"),
+    ("PATCH User", "Update user"),
+    ("PUT User", "Replace user"),
+    ("DELETE User", "Delete user"),
+    ("POST Group", "Create group"),
+    ("PATCH Group", "Update group"),
+    ("PUT Group", "Replace group"),
+    ("DELETE Group", "Delete group"),
+];
 
 /// A page of the log.
 pub fn show(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
-    let shown = find(visit, id)?;
-    let (outcome, kind) = (visit.query("outcome"), visit.query("operation"));
-    let (resource, cursor) = (visit.query("resource").trim().to_owned(), visit.query("cursor"));
-    let filters = format!("outcome={}&operation={}&resource={}", escape(&outcome), escape(&kind), escape(&resource));
+    let shown = &find(visit, id)?;
+    let (outcome, operation) = (&visit.query("outcome"), &visit.query("operation"));
+    let (resource, cursor) = (visit.query("resource"), visit.query("cursor"));
+    let resource = resource.trim();
+    let filters = format!("outcome={}&operation={}&resource={}", escape(outcome), escape(operation), escape(resource));
     let target = format!("{SCIM2}/{}/logs?limit={PAGE}&cursor={}&{filters}", escape(id), escape(&cursor));
     let found = visit.api.get(&target)?;
     let next = match text(&found, "nextCursor") {
         next if next.is_empty() => next,
         next => format!("?{filters}&cursor={}", escape(&next)),
     };
+    let frame = &visit.frame_of(&format!("Log of {}", shown.name), shown, "log");
     let page = Log {
-        frame: visit.frame(&format!("Log of {}", shown.name), "accounts"),
         lines: list(&found, "items").iter().map(line).collect(),
-        tab: "log",
+        filtered: !(outcome.is_empty() && operation.is_empty() && resource.is_empty()),
         later: !cursor.is_empty(),
+        frame,
         shown,
         outcome,
-        kind,
+        operation,
         resource,
+        filters,
         next,
     };
-    Ok(visit.show(200, &page))
+    Ok(visit.show(200, frame, &page))
 }
 
 fn line(entry: &Value) -> Line {
@@ -95,7 +106,7 @@ fn line(entry: &Value) -> Line {
         remarks.push("More requests of this minute were refused than the log takes.".to_owned());
     }
     Line {
-        time: text(entry, "time"),
+        time: Moment::of(entry, "time"),
         verb: verb(method),
         what: what.to_lowercase(),
         failed: status >= 400,

@@ -12,6 +12,7 @@ use crate::api::Api;
 use crate::assets;
 use crate::form::{Form, sentence};
 use crate::session::{Area, Session, cookie};
+use crate::shown::Shown;
 
 /// Header of the script's own requests: they keep no session alive.
 const LIVE: &str = "x-live";
@@ -31,7 +32,7 @@ pub struct Visit<'a> {
     session: &'a Session,
 }
 
-/// What the layout shows around a page.
+/// What stands around a page.
 #[derive(Debug, Default)]
 pub struct Frame {
     pub title: String,
@@ -41,11 +42,49 @@ pub struct Frame {
     pub signed_in: bool,
     pub proof: String,
     pub notice: &'static str,
-    pub style: String,
-    pub script: String,
-    pub icon: String,
     pub write: bool,
     pub delete: bool,
+    head: String,
+}
+
+/// Sections of the dashboard: key, path, name, and the strokes of an icon.
+const SECTIONS: [(&str, &str, &str, &str); 4] = [
+    ("overview", "", "Overview", "M3 17V9h3v8M8.500 17V3h3v14M14 17v-5h3v5"),
+    ("accounts", "/accounts", "Accounts", "M3 17V4h8v13M11 8h6v9M2 17h16M6 7.500h2M6 11h2M14 11.500h.5"),
+    ("residue", "/residue", "Deleted", "M4 6h12M8 6V3.500h4V6M5.500 6l.8 11h7.400l.8-11"),
+    (
+        "roles",
+        "/roles",
+        "Roles",
+        "M10 3l6 2.500v4c0 4-2.500 6.500-6 7.500-3.500-1-6-3.500-6-7.500v-4zM7.500 10l2 2 3.500-4",
+    ),
+];
+
+/// Pages of a connection: key, path and name.
+const TABS: [(&str, &str, &str); 5] = [
+    ("overview", "", "Overview"),
+    ("setup", "/setup", "Set-up"),
+    ("users", "/users", "Users"),
+    ("groups", "/groups", "Groups"),
+    ("log", "/log", "Log"),
+];
+
+#[derive(Template)]
+#[template(path = "layout.html")]
+struct Layout<'a> {
+    frame: &'a Frame,
+    main: &'a str,
+    style: &'static str,
+    script: &'static str,
+    icon: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "head.html")]
+struct Head<'a> {
+    frame: &'a Frame,
+    shown: &'a Shown,
+    tab: &'a str,
 }
 
 impl<'a> Visit<'a> {
@@ -106,9 +145,16 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// The frame of a page about a connection: its name, state and tabs stand above the page.
+    pub fn frame_of(&self, title: &str, shown: &Shown, tab: &str) -> Frame {
+        let mut frame = self.frame(title, "accounts");
+        frame.head = Head { frame: &frame, shown, tab }.render().unwrap_or_default();
+        frame
+    }
+
     /// The answer with a page; the dashboard's session lives on.
-    pub fn show(&self, status: u16, page: &impl Template) -> Outcome {
-        answer(self.keep(html(status, page, self.area, self.env)))
+    pub fn show(&self, status: u16, frame: &Frame, page: &impl Template) -> Outcome {
+        answer(self.keep(html(status, frame, page, self.area, self.env)))
     }
 
     /// Sends the browser to another page, after a change.
@@ -141,15 +187,7 @@ impl<'a> Visit<'a> {
 impl Frame {
     /// The layout for somebody unknown.
     pub fn bare(area: Area, title: &str, section: &'static str) -> Self {
-        Self {
-            title: title.to_owned(),
-            section,
-            base: area.base(),
-            style: assets::style(),
-            script: assets::script(),
-            icon: assets::icon(),
-            ..Self::default()
-        }
+        Self { title: title.to_owned(), section, base: area.base(), ..Self::default() }
     }
 }
 
@@ -176,8 +214,8 @@ pub fn plain(status: u16, text: &str) -> Response {
 
 #[derive(Template)]
 #[template(path = "error.html")]
-struct ErrorPage {
-    frame: Frame,
+struct ErrorPage<'a> {
+    frame: &'a Frame,
     status: u16,
     message: String,
 }
@@ -190,13 +228,18 @@ pub fn error(area: Area, refusal: &Response, env: &Env<'_>) -> Response {
         403 => ("Not available", sentence(&crate::form::Problem::of(refusal).message)),
         _ => ("That did not work", crate::form::Problem::of(refusal).message),
     };
-    let page = ErrorPage { frame: Frame::bare(area, title, ""), status: refusal.status, message };
-    html(refusal.status, &page, area, env)
+    let frame = Frame::bare(area, title, "");
+    html(refusal.status, &frame, &ErrorPage { frame: &frame, status: refusal.status, message }, area, env)
 }
 
 /// A page with the headers every page has. Only the portal may stand in a frame, and only where the settings say so.
-pub fn html(status: u16, page: &impl Template, area: Area, env: &Env<'_>) -> Response {
-    let body = page.render().unwrap_or_default().into_bytes();
+pub fn html(status: u16, frame: &Frame, page: &impl Template, area: Area, env: &Env<'_>) -> Response {
+    framed(status, frame, &page.render().unwrap_or_default(), area, env)
+}
+
+fn framed(status: u16, frame: &Frame, main: &str, area: Area, env: &Env<'_>) -> Response {
+    let layout = Layout { frame, main, style: assets::style(), script: assets::script(), icon: assets::icon() };
+    let body = layout.render().unwrap_or_default().into_bytes();
     let origins = env.config.portal_origins.join(" ");
     let ancestors = match area {
         Area::Portal if !origins.is_empty() => origins,

@@ -50,8 +50,12 @@ fn unknown() -> Fault {
 
 #[derive(Template)]
 #[template(path = "entered.html")]
-struct Entered {
-    frame: Frame,
+struct Entered;
+
+/// The token a request for a session presents.
+pub fn presented(request: &Request) -> String {
+    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    bearer.map_or_else(|| Form::of(request).get("token").trim().to_owned(), |token| token.trim().to_owned())
 }
 
 /// Exchanges a user's token for a session. Who may post it: our own pages and those of the configured origins.
@@ -61,17 +65,15 @@ fn enter(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, F
     if !origin.is_empty() && origin != own && !env.config.portal_origins.iter().any(|allowed| allowed == origin) {
         return Err(page::refuse(403, "this site may not open the portal"));
     }
-    let form = Form::of(request);
-    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    let token = bearer.unwrap_or_else(|| form.get("token")).trim();
-    let session = Session::start(token.to_owned(), env);
+    let token = presented(request);
+    let session = Session::start(token.clone(), env);
     let api = Api::new(request, view, env, &session.credential);
     if token.len() > TOKEN_BYTES || api.rights()?.account.is_none() {
         return Err(Fault::Refused(Response::empty(401)));
     }
     let cookie = Area::Portal.cookie(Session::COOKIE, &session.value(), AGE, request, env);
     // A redirect would be part of the other site's navigation, and the cookie would be held back.
-    let entered = Entered { frame: Frame::bare(Area::Portal, "Provisioning", "") };
-    let response = page::html(200, &entered, Area::Portal, env).with("set-cookie", cookie);
+    let frame = Frame::bare(Area::Portal, "Provisioning", "");
+    let response = page::html(200, &frame, &Entered, Area::Portal, env).with("set-cookie", cookie);
     Ok(answer(response.with("refresh", "0; url=/portal")))
 }

@@ -39,18 +39,18 @@ struct Role {
 
 #[derive(Template)]
 #[template(path = "roles.html")]
-struct Roles {
-    frame: Frame,
+struct Roles<'a> {
+    frame: &'a Frame,
     roles: Vec<Role>,
     choices: Vec<Choice>,
-    name: String,
+    name: &'a str,
     problem: Problem,
 }
 
 #[derive(Template)]
 #[template(path = "role_delete.html")]
-struct Confirm {
-    frame: Frame,
+struct Confirm<'a> {
+    frame: &'a Frame,
     role: Role,
 }
 
@@ -80,15 +80,9 @@ fn all(visit: &Visit<'_>) -> Result<Vec<Role>, Fault> {
 }
 
 fn show(visit: &Visit<'_>, name: &str, problem: Problem) -> Result<Outcome, Fault> {
-    let status = if problem.status == 0 { 200 } else { problem.status };
-    let page = Roles {
-        frame: visit.frame("Roles", "roles"),
-        roles: all(visit)?,
-        choices: choices(&[Permission::Read.id()]),
-        name: name.to_owned(),
-        problem,
-    };
-    Ok(visit.show(status, &page))
+    let (frame, roles) = (&visit.frame("Roles", "roles"), all(visit)?);
+    let choices = choices(&[Permission::Read.id()]);
+    Ok(visit.show(problem.page_status(), frame, &Roles { frame, roles, choices, name, problem }))
 }
 
 fn create(visit: &Visit<'_>) -> Result<Outcome, Fault> {
@@ -114,7 +108,8 @@ fn change(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
 fn confirm(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
     let role = all(visit)?.into_iter().find(|role| role.id == id);
     let role = role.ok_or_else(|| Fault::Refused(Response::empty(404)))?;
-    Ok(visit.show(200, &Confirm { frame: visit.frame("Delete role", "roles"), role }))
+    let frame = &visit.frame("Delete role", "roles");
+    Ok(visit.show(200, frame, &Confirm { frame, role }))
 }
 
 fn delete(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::api::escape;
 use crate::guide::{self, Guide};
+use crate::moment::Moment;
 
 /// A connection, from the API's JSON.
 #[derive(Clone, Debug, Default)]
@@ -15,10 +16,9 @@ pub struct Shown {
     pub provider: &'static str,
     pub guide: &'static Guide,
     pub status: String,
-    pub status_name: &'static str,
     pub url: String,
-    pub last_sync: String,
-    pub created: String,
+    pub last_sync: Moment,
+    pub created: Moment,
     pub users: u64,
     pub groups: u64,
 }
@@ -41,13 +41,24 @@ impl Shown {
             name: text(value, "connectionName"),
             provider: guide.name,
             guide,
-            status_name: status_name(&status),
             status,
             url: text(value, "provisioningUrl"),
-            last_sync: text(value, "lastSync"),
-            created: text(value, "createdAt"),
+            last_sync: Moment::of(value, "lastSync"),
+            created: Moment::of(value, "createdAt"),
             ..Self::default()
         }
+    }
+
+    /// Its state, as HTML.
+    pub fn pill(&self) -> String {
+        let (class, name) = match self.status.as_str() {
+            "pending" => ("pending", "Pending"),
+            "linked" => ("linked", "Linked"),
+            "paused" => ("paused", "Paused"),
+            "deleting" => ("pending", "Deleting"),
+            _ => ("paused", "Deleted"),
+        };
+        format!("<span class=\"status {class}\">{name}</span>")
     }
 
     /// Whether changes of the identity provider are refused.
@@ -58,16 +69,6 @@ impl Shown {
     /// Whether nothing has arrived yet.
     pub fn is_pending(&self) -> bool {
         self.status == "pending"
-    }
-}
-
-fn status_name(status: &str) -> &'static str {
-    match status {
-        "pending" => "Pending",
-        "linked" => "Linked",
-        "paused" => "Paused",
-        "deleting" => "Deleting",
-        _ => "Deleted",
     }
 }
 

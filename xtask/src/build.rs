@@ -40,13 +40,14 @@ pub fn guest_directory() -> PathBuf {
 }
 
 /// The guests, in the form that ships.
-pub fn guest_files() -> [PathBuf; 4] {
+pub fn guest_files() -> [PathBuf; 5] {
     let module = |target: &str, file: &str| guest_directory().join(target).join("guest").join(file);
     [
         module(PLUGIN_TARGET, "scim_plugin.wasm"),
         module(PLUGIN_TARGET, "scim_plugin_local.wasm"),
         module(SPIN_TARGET, "scim_spin_directory.wasm"),
         module(SPIN_TARGET, "scim_spin_connections.wasm"),
+        module(SPIN_TARGET, "scim_spin_pages.wasm"),
     ]
 }
 
@@ -64,7 +65,7 @@ pub fn guests() -> Result<()> {
         command::run(&mut build)
     };
     build(PLUGIN_TARGET, &["scim-plugin-origin", "scim-plugin-local"])?;
-    build(SPIN_TARGET, &["scim-spin-directory", "scim-spin-connections"])
+    build(SPIN_TARGET, &["scim-spin-directory", "scim-spin-connections", "scim-spin-pages"])
 }
 
 fn host(release: bool) -> Result<PathBuf> {

@@ -24,8 +24,14 @@ const ALLOWED: &[&str] = &[
 ];
 
 /// Packages that ship.
-const SHIPPED: &[&str] =
-    &["scim-edge", "scim-plugin-origin", "scim-plugin-local", "scim-spin-directory", "scim-spin-connections"];
+const SHIPPED: &[&str] = &[
+    "scim-edge",
+    "scim-plugin-origin",
+    "scim-plugin-local",
+    "scim-spin-directory",
+    "scim-spin-connections",
+    "scim-spin-pages",
+];
 
 /// Checks the licence of every package that ships.
 ///

@@ -23,6 +23,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     let (python, envoy) = stages.run("set-up", || {
         tools::wasm_targets()?;
         tools::redis()?;
+        tools::browser()?;
         Ok((tools::python_clients()?, tools::envoy()?))
     })?;
     let program = stages.run("build", || build::everything(false))?;

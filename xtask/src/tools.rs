@@ -1,4 +1,4 @@
-//! What a fresh machine lacks: wasm targets, Redis, and Python environments with pinned clients.
+//! What a fresh machine lacks: wasm targets, Redis, a browser, and Python environments with pinned clients.
 
 use std::fs;
 use std::path::PathBuf;
@@ -99,6 +99,30 @@ pub fn redis() -> Result<()> {
     };
     install()
         .context("`redis-server` is not installed: run `apt-get install redis-server` as root, or your system's like")
+}
+
+/// Makes sure that the browser and what drives it are there.
+///
+/// # Errors
+/// One is missing and cannot be installed: the error names the command that does.
+pub fn browser() -> Result<()> {
+    let programs = [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")];
+    let missing: Vec<_> = programs.into_iter().filter(|(program, _)| !exists(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.into_iter().map(|(_, package)| package).collect();
+    let command = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
+    if !exists("apt-get") || output(Command::new("id").arg("-u"))?.trim() != "0" {
+        bail!(
+            "the tests of the pages need {}: run `{command}` as root, or your package manager's like",
+            packages.join(", ")
+        );
+    }
+    eprintln!("{command}");
+    output(Command::new("sh").args(["-c", &format!("apt-get update && {command}")]))
+        .map(drop)
+        .with_context(|| format!("the tests of the pages need {}", packages.join(", ")))
 }
 
 /// A virtual environment under `target` that holds exactly these packages; made again when the list changes.

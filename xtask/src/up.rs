@@ -21,6 +21,9 @@ pub struct Options {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     listen: SocketAddr,
+    /// A variable of `spin.toml`; may be given more than once.
+    #[arg(long = "variable", value_name = "NAME=VALUE")]
+    variables: Vec<String>,
 }
 
 /// Builds what is not built yet and becomes `scim-edge serve`.
@@ -32,6 +35,7 @@ pub fn run(options: &Options) -> Result<()> {
     serve.current_dir(root()).arg("serve").arg("--data").arg(&options.data);
     serve.args(["--listen", &options.listen.to_string()]);
     serve.args(["--front", if options.envoy { "envoy" } else { "embedded" }]);
+    serve.args(options.variables.iter().flat_map(|variable| ["--variable", variable]));
     replace_with(serve)
 }
 

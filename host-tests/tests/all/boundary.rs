@@ -44,6 +44,7 @@ pub fn trials() -> Vec<Trial> {
         trial("boundary::the_connections_component_imports_only_what_spin_offers", || {
             component("scim_spin_connections")
         }),
+        trial("boundary::the_pages_component_imports_only_what_spin_offers", || component("scim_spin_pages")),
         trial("boundary::the_filter_imports_only_what_envoy_offers", || plugin(&place::plugin())),
         trial("boundary::the_filter_for_local_mode_imports_only_what_envoy_offers", || plugin(&place::local_plugin())),
     ]

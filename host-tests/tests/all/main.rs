@@ -3,6 +3,7 @@
 mod addresses;
 mod auth;
 mod boundary;
+mod browser;
 mod clients;
 mod configuration;
 mod consistency;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         clients::trials(),
         local::trials(),
         boundary::trials(),
+        browser::trials(),
         sizes::trials(),
     ]
     .into_iter()

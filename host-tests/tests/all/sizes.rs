@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial("sizes::the_connections_component_is_under_1500_kb", || {
             check(place::component("scim_spin_connections"), 1500 * KB)
         }),
+        trial("sizes::the_pages_component_is_under_1500_kb", || check(place::component("scim_spin_pages"), 1500 * KB)),
     ]
 }
 

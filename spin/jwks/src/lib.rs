@@ -16,13 +16,13 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use rsa::signature::Verifier;
+use rsa::{BigUint, RsaPublicKey, pkcs1v15, sha2};
 use scim_engine::connections::user::SignatureCheck;
 use serde::Deserialize;
 
-/// Shortest RSA modulus, in bytes (RFC 7518 section 3.3).
-const RSA_BYTES: usize = 256;
+/// Shortest and longest RSA modulus, in bits (RFC 7518 section 3.3; beyond, checking one token would take too long).
+const RSA_BITS: (usize, usize) = (2048, 8192);
 
 /// Public keys that verify users' tokens.
 #[derive(Clone)]
@@ -31,8 +31,31 @@ pub struct KeySet(Vec<Key>);
 #[derive(Clone)]
 struct Key {
     id: Option<String>,
-    algorithm: Algorithm,
-    key: DecodingKey,
+    public: Public,
+}
+
+/// A public key, which is good for one algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
+#[derive(Clone)]
+enum Public {
+    Rs256(pkcs1v15::VerifyingKey<sha2::Sha256>),
+    Es256(p256::ecdsa::VerifyingKey),
+    EdDsa(ed25519_dalek::VerifyingKey),
+}
+
+/// The members of a JSON Web Key that matter here (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2).
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Jwk {
+    kty: String,
+    crv: String,
+    kid: Option<String>,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    purpose: Option<String>,
+    n: String,
+    e: String,
+    x: String,
+    y: String,
 }
 
 #[derive(Deserialize)]
@@ -53,8 +76,7 @@ impl KeySet {
             keys: Vec<serde_json::Value>,
         }
         let set: Set = serde_json::from_str(json).map_err(|error| format!("not a json web key set: {error}"))?;
-        let keys: Vec<_> =
-            set.keys.into_iter().filter_map(|key| Key::new(&serde_json::from_value(key).ok()?)).collect();
+        let keys: Vec<_> = set.keys.into_iter().filter_map(|key| Key::new(serde_json::from_value(key).ok()?)).collect();
         if keys.is_empty() {
             return Err("the key set holds no key for rs256, es256 or eddsa".to_owned());
         }
@@ -89,36 +111,67 @@ impl SignatureCheck for KeySet {
         let header = Header::of(token).filter(|header| header.crit.is_none())?;
         let (signed, signature) = token.rsplit_once('.')?;
         let (_, payload) = signed.split_once('.')?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         let named = |key: &&Key| header.kid.is_none() || header.kid == key.id;
-        let signs = |key: &Key| {
-            jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key.key, key.algorithm).unwrap_or(false)
-        };
-        let mut keys = self.0.iter().filter(named).filter(|key| header.alg == name(key.algorithm));
-        keys.any(signs).then(|| URL_SAFE_NO_PAD.decode(payload).ok())?
+        let mut keys = self.0.iter().filter(named).filter(|key| header.alg == key.public.algorithm());
+        keys.any(|key| key.public.signed(signed.as_bytes(), &signature))
+            .then(|| URL_SAFE_NO_PAD.decode(payload).ok())?
     }
 }
 
 impl Key {
-    fn new(key: &Jwk) -> Option<Self> {
-        let algorithm = match &key.algorithm {
-            AlgorithmParameters::RSA(rsa) => {
-                let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).ok()?;
-                let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
-                (significant >= RSA_BYTES).then_some(Algorithm::RS256)?
+    fn new(key: Jwk) -> Option<Self> {
+        let public = Public::of(&key)?;
+        let meant = key.alg.is_none_or(|meant| meant == public.algorithm());
+        let signs = key.purpose.is_none_or(|purpose| purpose == "sig");
+        (meant && signs).then_some(Self { id: key.kid, public })
+    }
+}
+
+impl Public {
+    fn of(key: &Jwk) -> Option<Self> {
+        let number = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
+        match (key.kty.as_str(), key.crv.as_str()) {
+            ("RSA", _) => {
+                let (n, e) = (BigUint::from_bytes_be(&number(&key.n)?), BigUint::from_bytes_be(&number(&key.e)?));
+                let (shortest, longest) = RSA_BITS;
+                // Full bytes count: a modulus of 2,048 bits may begin with a zero bit.
+                let long_enough = n.bits().div_ceil(8) * 8 >= shortest;
+                let key = RsaPublicKey::new_with_max_size(n, e, longest).ok().filter(|_| long_enough)?;
+                Some(Self::Rs256(pkcs1v15::VerifyingKey::new(key)))
             }
-            AlgorithmParameters::EllipticCurve(curve) => {
-                (curve.curve == EllipticCurve::P256).then_some(Algorithm::ES256)?
+            ("EC", "P-256") => {
+                let (x, y) = (number(&key.x)?, number(&key.y)?);
+                let point = [&[4][..], &x, &y].concat();
+                let whole = x.len() == 32 && y.len() == 32;
+                p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok().filter(|_| whole).map(Self::Es256)
             }
-            AlgorithmParameters::OctetKeyPair(pair) => {
-                (pair.curve == EllipticCurve::Ed25519).then_some(Algorithm::EdDSA)?
+            ("OKP", "Ed25519") => {
+                let key = number(&key.x)?.try_into().ok()?;
+                ed25519_dalek::VerifyingKey::from_bytes(&key).ok().map(Self::EdDsa)
             }
-            _ => return None,
-        };
-        let common = &key.common;
-        let meant = common.key_algorithm.is_none_or(|meant| meant.to_string() == name(algorithm));
-        let signs = common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature);
-        let decoding = DecodingKey::from_jwk(key).ok()?;
-        (meant && signs).then(|| Self { id: common.key_id.clone(), algorithm, key: decoding })
+            _ => None,
+        }
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Rs256(_) => "RS256",
+            Self::Es256(_) => "ES256",
+            Self::EdDsa(_) => "EdDSA",
+        }
+    }
+
+    fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Rs256(key) => {
+                pkcs1v15::Signature::try_from(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
+            }
+            Self::Es256(key) => p256::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            Self::EdDsa(key) => ed25519_dalek::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+        }
     }
 }
 
@@ -126,16 +179,6 @@ impl Header {
     fn of(token: &str) -> Option<Self> {
         let (header, _) = token.split_once('.')?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
-    }
-}
-
-/// The name of an algorithm in a token's header (RFC 7518 section 3.1, RFC 8037 section 3.1).
-fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::RS256 => "RS256",
-        Algorithm::ES256 => "ES256",
-        Algorithm::EdDSA => "EdDSA",
-        _ => "",
     }
 }
 

@@ -13,10 +13,10 @@
 //! use scim_engine::env::Timestamp;
 //! use scim_jwks::published::{Published, Record};
 //! let mut published = Published::new("https://id.example/jwks");
-//! assert!(published.is_due(None, Timestamp(1)) && published.keys(Timestamp(1)).is_none());
+//! assert!(published.is_due(None, Timestamp(60_000)) && published.keys(Timestamp(60_000)).is_none());
 //! let keys = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-//! published.answered(Ok((keys.to_owned(), None)), None, Timestamp(1)).unwrap();
-//! assert!(!published.is_due(None, Timestamp(2)) && published.keys(Timestamp(2)).is_some());
+//! published.answered(Ok((keys.to_owned(), None)), None, Timestamp(60_000)).unwrap();
+//! assert!(!published.is_due(None, Timestamp(60_001)) && published.keys(Timestamp(60_001)).is_some());
 //! ```
 
 use std::sync::Arc;

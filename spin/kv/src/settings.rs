@@ -19,11 +19,13 @@ pub async fn load() -> Result<Arc<Config>, String> {
         return Ok(config);
     }
     let (client_id, secret) = (variable("client_id").await?, variable("client_secret").await?);
+    let origins = variable("portal_origins").await?.unwrap_or_default();
     let config = Config {
         vendor: client_id.zip(secret).map(|(client_id, secret)| Credential { client_id, secret }),
         edge_secret: variable("edge_secret").await?,
         limits: limits(variable("commit_group").await?)?,
         public_url: variable("public_url").await?.map(|url| url.trim_end_matches('/').to_owned()),
+        portal_origins: origins.split_ascii_whitespace().map(str::to_owned).collect(),
         ..Config::default()
     };
     Ok(CONFIG.with(|cell| Arc::clone(cell.get_or_init(|| Arc::new(config)))))
