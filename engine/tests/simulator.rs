@@ -2,7 +2,8 @@
 //! that crash between any two calls; from a seed.
 //!
 //! A *step* is one call to the store, or one thing that befalls it. `SIMULATION_SEED=7 cargo test --release --package
-//! scim-engine --test simulator` replays one seed; `SIMULATION_STEPS` sets the number of steps of a run.
+//! scim-engine --test simulator` replays one seed; `SIMULATION_STEPS` sets the number of steps of a run, and
+//! `SIMULATION_GROUP` how many writes of a process may share a commit: 1, as deployments have it unless they ask for more.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 // The seed to replay comes from the environment.
@@ -105,8 +106,15 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let vendor = Credential { client_id: "vendor".into(), secret: "secret".into() };
-        let limits =
-            Limits { page_bytes: 700, pending_entries: 24, pending_bytes: 2500, log_entries: 40, ..Limits::default() };
+        let group = usize::try_from(setting("SIMULATION_GROUP").unwrap_or(1)).unwrap();
+        let limits = Limits {
+            page_bytes: 700,
+            pending_entries: 24,
+            pending_bytes: 2500,
+            log_entries: 40,
+            group,
+            ..Limits::default()
+        };
         let config = Arc::new(Config { vendor: Some(vendor), limits, ..Config::default() });
         let mut world = Self {
             seed,
