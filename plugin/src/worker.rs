@@ -132,12 +132,12 @@ pub struct Answered {
 
 impl Answered {
     /// Whether something else than the origin has answered: Envoy, which could not reach it, or something between, which
-    /// would make an identity provider believe that a resource is made, or gone. What asks it to send less, or later, or
-    /// faster, may come from anywhere.
+    /// would make an identity provider believe that a resource is made, or gone. What says that a request is malformed, or
+    /// asks for less, or later, or faster, may come from anywhere.
     fn is_foreign(self, write: bool) -> bool {
         let Self { status, version, is_scim } = self;
         let unproven = write && (200..300).contains(&status) && version.is_none();
-        unproven || !(is_scim || matches!(status, 204 | 304 | 408 | 413 | 429 | 431))
+        unproven || !(is_scim || matches!(status, 204 | 304 | 400 | 408 | 413 | 429 | 431))
     }
 }
 

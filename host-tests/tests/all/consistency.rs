@@ -276,7 +276,7 @@ fn bounded_memory() -> Result<()> {
     let connection = scene.connection()?;
     fill(&scene, &connection, 4000, 4000)?;
     let grown = |name: &str, pages: u32| -> Result<u64> {
-        let slots = json!({ "heads": 8, "pages": pages, "worker_bytes": 4 << 20 });
+        let slots = json!({ "heads": 8, "pages": pages, "worker_bytes": 4 << 20, "answer_bytes": 0 });
         let envoy = scene.envoy(name, json!({ "max_staleness_ms": 60_000, "slots": slots }))?;
         read_all(&fresh(&envoy, &connection), 1)?;
         let before = envoy.resident()?;

@@ -131,6 +131,11 @@ fn is_scim(answer: &Answer) -> Result<()> {
     Ok(())
 }
 
+/// Envoy answers by itself when its buffer fills before the filter's answer leaves.
+fn is_too_large(answer: &Answer) -> Result<()> {
+    if answer.body == b"Payload Too Large" { Ok(()) } else { is_scim(answer) }
+}
+
 fn odd_fields(victim: &Victim) -> Result<()> {
     let names =
         ["x-forwarded-host", "x-forwarded-proto", "user-agent", "if-none-match", "if-match", "accept", "cookie"];
@@ -310,13 +315,13 @@ fn odd_bodies(victim: &Victim) -> Result<()> {
 fn too_large(victim: &Victim) -> Result<()> {
     let body = vec![b' '; 5 << 20];
     let told = expect("5 MB", victim.send("POST", "/Users", b"", &body), &[413])?;
-    is_scim(&told)?;
+    is_too_large(&told)?;
     let chunk = [format!("{:x}\r\n", 64 << 10).as_bytes(), &[b' '; 64 << 10], b"\r\n"].concat();
     let chunked = [chunk.repeat(80), b"0\r\n\r\n".to_vec()].concat();
     let request = victim.request("POST", "/Users", b"transfer-encoding: chunked\r\n", &chunked);
     expect("5 MB in chunks", victim.send_raw(&request), &[413])?;
     let lie = victim.request("POST", "/Users", b"content-length: 99999999999\r\n", b"{}");
-    is_scim(&expect("a length of 100 GB", victim.send_raw(&lie), &[413])?)
+    is_too_large(&expect("a length of 100 GB", victim.send_raw(&lie), &[413])?)
 }
 
 fn odd_filters(victim: &Victim) -> Result<()> {
@@ -349,7 +354,7 @@ fn odd_filters(victim: &Victim) -> Result<()> {
 }
 
 fn odd_framing(victim: &Victim) -> Result<()> {
-    for method in ["TRACE", "BREW", "get", "PROPFIND", "CONNECT"] {
+    for method in ["TRACE", "BREW", "get", "PROPFIND"] {
         expect(method, victim.send(method, "/Users", b"", b""), &[400, 404, 405, 501])?;
     }
     let body = b"{}";
@@ -384,6 +389,8 @@ fn survives_everything() -> Result<()> {
         attack(&victim)?;
     }
     http2(&victim)?;
+    // The embedded host can not pass this method on.
+    expect("CONNECT", victim.send("CONNECT", "/Users", b"", b""), &[400, 404, 405, 501])?;
     let chunk = victim.request("POST", "/Users", b"transfer-encoding: chunked\r\n", b"ffffffffffffffffff\r\n");
     expect("a chunk of 2^72 bytes", victim.send_raw(&chunk), &[400])?;
     eventually("5 MB over HTTP/2 in the access log", || {

@@ -106,14 +106,17 @@ fn counts_calls() -> Result<()> {
     expect(&envoy, "scim_stale_answers_total", &[], 1)?;
     expect(&envoy, "scim_requests_total", &[("operation", "delete_user"), ("outcome", "unavailable")], 1)?;
     expect(&envoy, "scim_origin_calls_total", &[("call", "heads"), ("result", "unavailable")], 1)?;
-    let page = envoy.admin("/stats/prometheus")?;
     for (name, labels) in [
         ("scim_cache_lookups_total", vec![("cache", "heads"), ("result", "miss")]),
         ("scim_cache_lookups_total", vec![("cache", "pages"), ("result", "hit")]),
         ("scim_origin_call_duration_us_count", vec![("call", "heads")]),
         ("scim_answer_age_ms_count", vec![]),
     ] {
-        ensure!(sample(&page, name, &labels) >= Some(1), "no {name}{labels:?}");
+        // Histograms are shown once Envoy has put the workers' parts together.
+        eventually(name, || {
+            let page = envoy.admin("/stats/prometheus")?;
+            Ok((sample(&page, name, &labels) >= Some(1)).then_some(()))
+        })?;
     }
     Ok(())
 }
