@@ -177,7 +177,7 @@ fn a_commit_too_far_back_to_be_found_is_neither_acknowledged_nor_repeated() {
     let response = loop {
         let call = match turn {
             Turn::Call(call) => call,
-            Turn::Wait => unreachable!("it commits alone"),
+            Turn::Wait => panic!("it commits alone"),
             Turn::Done(response) => break response,
         };
         let reply = store.call(&call);

@@ -147,8 +147,8 @@ impl Published {
 /// `max-age` of a `cache-control` (RFC 9111 section 5.2.2.1), in seconds.
 fn max_age(control: &str) -> Option<u64> {
     let directives = control.split(',').filter_map(|directive| directive.trim().split_once('='));
-    let age = directives.filter(|(name, _)| name.eq_ignore_ascii_case("max-age")).map(|(_, age)| age);
-    age.last()?.trim_matches('"').parse().ok()
+    let mut age = directives.filter(|(name, _)| name.eq_ignore_ascii_case("max-age")).map(|(_, age)| age);
+    age.next_back()?.trim_matches('"').parse().ok()
 }
 
 #[cfg(test)]
