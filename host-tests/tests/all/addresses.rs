@@ -11,7 +11,7 @@ use scim_host_tests::message::Request;
 use scim_host_tests::server::Front;
 use serde_json::{Map, json};
 
-use crate::shared::{server, trial};
+use crate::shared::{OnFront, PLACES, in_each, server, trial};
 
 /// Where the customer's identity provider is, and where others are.
 const OFFICE: &str = "127.0.0.9";
@@ -19,16 +19,14 @@ const ELSEWHERE: &str = "127.0.0.10";
 
 /// Each way in; and what only Envoy can be told.
 pub fn trials() -> Vec<Trial> {
-    let fronts = [("spin", Front::None), ("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
-    let tests: [(&str, fn(Front) -> Result<()>); 2] = [
+    let tests: [OnFront; 2] = [
         ("a_token_of_one_network_reads_and_writes_from_there_only", keeps_networks),
         ("what_a_client_says_of_its_address_counts_nothing", believes_nobody),
     ];
-    let everywhere = fronts.into_iter().flat_map(|(front_name, front)| {
-        tests.map(|(name, test)| trial(format!("addresses::{front_name}::{name}"), move || test(front)))
-    });
+    let mut trials = in_each("addresses", &PLACES, &tests);
     let name = "addresses::envoy::behind_a_trusted_proxy_the_client_is_the_one_it_names";
-    everywhere.chain([trial(name, trusts_the_proxy_it_is_told_of)]).collect()
+    trials.push(trial(name, trusts_the_proxy_it_is_told_of));
+    trials
 }
 
 /// A connection, a token of it for the office's network, and ways to it from two places.

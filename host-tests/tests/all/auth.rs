@@ -12,7 +12,7 @@ use scim_host_tests::message::{Answer, Request};
 use scim_host_tests::server::{Front, Server};
 use serde_json::Map;
 
-use crate::shared::{server, trial};
+use crate::shared::{FRONTS, PLACES, server, trial};
 
 /// What holds on every way in.
 pub type Test = (&'static str, fn(&Scene) -> Result<()>);
@@ -26,11 +26,10 @@ pub const TESTS: [Test; 3] = [
 
 /// Each test on each way in.
 pub fn trials() -> Vec<Trial> {
-    let fronts = [("spin", Front::None), ("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
-    let everywhere = fronts.into_iter().flat_map(|(front_name, front)| {
+    let everywhere = PLACES.into_iter().flat_map(|(front_name, front)| {
         TESTS.map(|(name, test)| trial(format!("auth::{front_name}::{name}"), move || test(&shared(front)?)))
     });
-    let behind = fronts.into_iter().skip(1).map(|(front_name, front)| {
+    let behind = FRONTS.into_iter().map(|(front_name, front)| {
         let name = format!("auth::{front_name}::a_refused_request_does_not_reach_the_origin");
         trial(name, move || keeps_the_origin_out(front))
     });

@@ -9,14 +9,13 @@ use scim_host_tests::place;
 use scim_host_tests::server::Front;
 use serde_json::Map;
 
-use crate::shared::{server, trial};
+use crate::shared::{PLACES, server, trial};
 
 pub const CLIENTS: &[&str] = &["scim2_cli", "scim2_tester", "scim_sanity", "scim_sim"];
 
 /// One trial for each client and way in.
 pub fn trials() -> Vec<Trial> {
-    let fronts = [("spin", Front::None), ("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
-    let pairs = fronts.into_iter().flat_map(|front| CLIENTS.iter().map(move |client| (front, *client)));
+    let pairs = PLACES.into_iter().flat_map(|front| CLIENTS.iter().map(move |client| (front, *client)));
     pairs
         .map(|((name, front), client)| trial(format!("clients::{name}::{client}"), move || check(front, client)))
         .collect()

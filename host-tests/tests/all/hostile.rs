@@ -16,7 +16,7 @@ use scim_host_tests::server::Front;
 use serde_json::{Map, json};
 
 use crate::scene::Scene;
-use crate::shared::{server, trial};
+use crate::shared::{FRONTS, server, trial};
 
 type Attack = fn(&Victim) -> Result<()>;
 
@@ -30,8 +30,7 @@ pub fn trials() -> Vec<Trial> {
         ("filters_of_ten_thousand_terms", odd_filters),
         ("methods_and_framing_nobody_sends", odd_framing),
     ];
-    let fronts = [("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
-    let attacks = fronts.into_iter().flat_map(|(name, front)| {
+    let attacks = FRONTS.into_iter().flat_map(|(name, front)| {
         attacks.map(|(attack_name, attack)| trial(format!("hostile::{name}::{attack_name}"), move || on(front, attack)))
     });
     let envoy = [

@@ -12,7 +12,7 @@ use scim_host_tests::message::Request;
 use scim_host_tests::server::Front;
 use serde_json::{Map, Value, json};
 
-use crate::shared::{server, trial};
+use crate::shared::{PLACES, server, trial};
 
 /// Identity providers that write at once, and users each of them makes.
 const WRITERS: usize = 4;
@@ -20,8 +20,7 @@ const USERS: usize = 25;
 
 /// One trial for each promise, and for tokens one for each way in.
 pub fn trials() -> Vec<Trial> {
-    let fronts = [("spin", Front::None), ("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
-    let tokens = fronts.map(|(name, front)| {
+    let tokens = PLACES.map(|(name, front)| {
         trial(format!("management::{name}::a_token_is_good_in_its_networks_and_until_its_time"), move || tokens(front))
     });
     let log = trial("management::the_log_is_read_while_it_is_written_and_misses_nothing", log);

@@ -11,21 +11,17 @@ use scim_host_tests::idp::Idp;
 use scim_host_tests::server::{Front, Server};
 use serde_json::{Map, Value};
 
-use crate::shared::{server, trial};
+use crate::shared::{FRONTS, OnFront, in_each, server};
 
 const CLIENT: &str = "127.0.0.9";
 
 /// The trials, on both fronts that refuse by themselves.
 pub fn trials() -> Vec<Trial> {
-    let fronts = [("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
-    let tests: [(&str, fn(Front) -> Result<()>); 2] = [
+    let tests: [OnFront; 2] = [
         ("what_a_front_refuses_is_in_the_connections_log", are_noted),
         ("a_flood_of_refusals_costs_the_origin_little_and_leaves_a_trace", are_bounded),
     ];
-    let both = fronts.into_iter().flat_map(|(front_name, front)| {
-        tests.map(|(name, test)| trial(format!("refusals::{front_name}::{name}"), move || test(front)))
-    });
-    both.collect()
+    in_each("refusals", &FRONTS, &tests)
 }
 
 /// The log, oldest first, once it has that many entries.

@@ -54,6 +54,23 @@ pub fn stop() {
     }
 }
 
+/// What has a filter in front, by the name it has in those of trials.
+pub const FRONTS: [(&str, Front); 2] = [("proxy_wasm", Front::Embedded), ("envoy", Front::Envoy)];
+
+/// Those, and the Spin world alone.
+pub const PLACES: [(&str, Front); 3] = [("spin", Front::None), FRONTS[0], FRONTS[1]];
+
+/// The name of a test and the test, of any front.
+pub type OnFront = (&'static str, fn(Front) -> Result<()>);
+
+/// Each of those tests in each of those places, as `part::place::test`.
+pub fn in_each(part: &str, places: &[(&str, Front)], tests: &[OnFront]) -> Vec<Trial> {
+    let pairs = places.iter().flat_map(|place| tests.iter().map(move |test| (place, *test)));
+    pairs
+        .map(|(&(place, front), (name, test))| trial(format!("{part}::{place}::{name}"), move || test(front)))
+        .collect()
+}
+
 /// A test from a function that may fail.
 pub fn trial(name: impl Into<String>, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))))
