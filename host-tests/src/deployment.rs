@@ -93,6 +93,12 @@ impl Connection {
     }
 }
 
+impl Target for Deployment {
+    fn send(&self, request: &Request) -> Result<Answer> {
+        self.target.send(request)
+    }
+}
+
 impl Deployment {
     /// Logs the vendor in.
     ///

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use scim_host_tests::deployment::{Connection, Deployment};
-use scim_host_tests::message::{Answer, Request};
+use scim_host_tests::deployment::Deployment;
+use scim_host_tests::idp::{Idp, patch, user};
 use scim_host_tests::redis::Redis;
 use scim_host_tests::server::{Front, Server};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::shared::trial;
 
@@ -36,9 +36,8 @@ fn check(front: Front, on_redis: bool) -> Result<()> {
     let data = data.path().join("data");
     let mut redis = on_redis.then(Redis::start).transpose()?;
     let server = Server::start_on(&data, front, redis.as_ref())?;
-    let deployment = open(&server, front)?;
-    let client = Client { connection: deployment.connect(&Map::new())?, deployment };
-    let group = client.accept("POST", "/Groups", &json!({ "schemas": [GROUP], "displayName": "Everybody" }))?;
+    let client = Client::connected(open(&server, front)?)?;
+    let group = client.accept("POST", "/Groups", Some(&json!({ "schemas": [GROUP], "displayName": "Everybody" })))?;
     let before = write_until_killed(&client, &id(&group)?, || {
         redis.iter_mut().try_for_each(Redis::kill)?;
         server.kill_everything()
@@ -46,12 +45,12 @@ fn check(front: Front, on_redis: bool) -> Result<()> {
 
     redis.iter_mut().try_for_each(Redis::restart)?;
     let server = Server::start_on(&data, front, redis.as_ref())?;
-    let client = Client { connection: client.connection, deployment: open(&server, front)? };
+    let client = client.through(open(&server, front)?);
     before.is_all_there(&client, &id(&group)?)?;
     drop(server);
 
     let server = Server::start_on(&data, front, redis.as_ref())?;
-    let client = Client { connection: client.connection, deployment: open(&server, front)? };
+    let client = client.through(open(&server, front)?);
     before.is_all_there(&client, &id(&group)?).context("after a second, orderly stop")
 }
 
@@ -59,32 +58,9 @@ fn open(server: &Server, front: Front) -> Result<Deployment> {
     if front == Front::None { server.origin() } else { server.front() }
 }
 
-const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
-const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-/// An identity provider.
-struct Client {
-    deployment: Deployment,
-    connection: Connection,
-}
-
-impl Client {
-    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let request = Request::new(method, &format!("{}{path}", self.connection.base())).bearer(&self.connection.token);
-        self.deployment.send(&body.iter().fold(request, |request, body| request.json(body)))
-    }
-
-    fn accept(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        let answer = self.send(method, path, Some(body))?;
-        ensure!((200..300).contains(&answer.status), "{method} {path}: {}", answer.brief());
-        Ok(answer.json())
-    }
-
-    fn read(&self, path: &str) -> Result<Answer> {
-        self.send("GET", path, None)
-    }
-}
+type Client = Idp<Deployment>;
 
 /// What the server acknowledged.
 #[derive(Default)]
@@ -130,7 +106,7 @@ fn count(acknowledged: &Mutex<Acknowledged>) -> usize {
 fn one_life(client: &Client, group: &str, number: usize, round: usize, to: &Mutex<Acknowledged>) -> Result<()> {
     let note = |change: &dyn Fn(&mut Acknowledged)| to.lock().map(|mut to| change(&mut to)).unwrap_or_default();
     let name = format!("user-{number}-{round}");
-    let user = client.accept("POST", "/Users", &json!({ "schemas": [USER], "userName": name }))?;
+    let user = client.accept("POST", "/Users", Some(&user(&name)))?;
     let user = id(&user)?;
     if round % 4 == 3 {
         let answer = client.send("DELETE", &format!("/Users/{user}"), None)?;
@@ -139,11 +115,11 @@ fn one_life(client: &Client, group: &str, number: usize, round: usize, to: &Mute
         return Ok(());
     }
     note(&|to| to.created.push((user.clone(), name.clone())));
-    client.accept("PATCH", &format!("/Users/{user}"), &operation("replace", "title", &json!("Kept")))?;
+    client.accept("PATCH", &format!("/Users/{user}"), Some(&patch("replace", "title", &json!("Kept"))))?;
     note(&|to| to.retitled.push(user.clone()));
     let member = json!([{ "value": user }]);
     let path = format!("/Groups/{group}?excludedAttributes=members");
-    client.accept("PATCH", &path, &operation("add", "members", &member))?;
+    client.accept("PATCH", &path, Some(&patch("add", "members", &member)))?;
     note(&|to| to.members.push(user.clone()));
     Ok(())
 }
@@ -151,20 +127,20 @@ fn one_life(client: &Client, group: &str, number: usize, round: usize, to: &Mute
 impl Acknowledged {
     fn is_all_there(&self, client: &Client, group: &str) -> Result<()> {
         for (id, name) in &self.created {
-            let found = client.read(&format!("/Users/{id}"))?;
+            let found = client.get(&format!("/Users/{id}"))?;
             ensure!(found.json()["userName"] == name.as_str(), "user {name} is lost: {}", found.brief());
-            let found = client.read(&format!("/Users?filter=userName%20eq%20%22{name}%22"))?.json();
+            let found = client.get(&format!("/Users?filter=userName%20eq%20%22{name}%22"))?.json();
             ensure!(found["Resources"][0]["id"] == id.as_str(), "user {name} cannot be looked up: {found}");
         }
         for id in &self.retitled {
-            let found = client.read(&format!("/Users/{id}"))?.json();
+            let found = client.get(&format!("/Users/{id}"))?.json();
             ensure!(found["title"] == "Kept", "a change is lost: {found}");
         }
         for id in &self.deleted {
-            let found = client.read(&format!("/Users/{id}"))?;
+            let found = client.get(&format!("/Users/{id}"))?;
             ensure!(found.status == 404, "a deleted user is back: {}", found.brief());
         }
-        let found = client.read(&format!("/Groups/{group}"))?.json();
+        let found = client.get(&format!("/Groups/{group}"))?.json();
         let members: Vec<_> = found["members"].as_array().into_iter().flatten().map(|m| &m["value"]).collect();
         let lost: Vec<_> = self.members.iter().filter(|id| !members.contains(&&json!(id))).collect();
         ensure!(lost.is_empty(), "members are lost: {lost:?}");
@@ -173,10 +149,10 @@ impl Acknowledged {
 
     /// The list holds what was acknowledged, and beyond that at most what each client had under way.
     fn lists_agree(&self, client: &Client) -> Result<()> {
-        let total = client.read("/Users?count=0")?.json()["totalResults"].as_u64().context("no total")?;
+        let total = client.get("/Users?count=0")?.json()["totalResults"].as_u64().context("no total")?;
         let mut listed = 0;
         while listed < total {
-            let page = client.read(&format!("/Users?startIndex={}&count=100", listed + 1))?.json();
+            let page = client.get(&format!("/Users?startIndex={}&count=100", listed + 1))?.json();
             let size = page["Resources"].as_array().map_or(0, Vec::len);
             ensure!(size > 0, "the list ends after {listed} of {total}");
             listed += u64::try_from(size)?;
@@ -186,10 +162,6 @@ impl Acknowledged {
         ensure!((known..=known + under_way).contains(&total), "{total} users are listed, {known} were acknowledged");
         Ok(())
     }
-}
-
-fn operation(op: &str, path: &str, value: &Value) -> Value {
-    json!({ "schemas": [PATCH], "Operations": [{ "op": op, "path": path, "value": value }] })
 }
 
 fn id(resource: &Value) -> Result<String> {

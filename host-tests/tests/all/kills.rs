@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use scim_host_tests::deployment::{Connection, Deployment};
-use scim_host_tests::message::{Answer, Request};
+use scim_host_tests::deployment::Deployment;
+use scim_host_tests::idp::{Idp, patch, user};
 use scim_host_tests::server::{Front, Server};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::shared::trial;
 
@@ -20,7 +20,6 @@ const KILLS: usize = 100;
 const CLIENTS: usize = 4;
 /// Writes of one life after which the killing may begin; some more are under way by then.
 const ENOUGH: usize = 8;
-const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 /// The trial.
 pub fn trials() -> Vec<Trial> {
@@ -30,33 +29,15 @@ pub fn trials() -> Vec<Trial> {
 /// An acknowledged user: id and name, in the group.
 type Kept = (String, String);
 
-struct Client {
-    deployment: Deployment,
-    connection: Connection,
-}
-
-impl Client {
-    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let request = Request::new(method, &format!("{}{path}", self.connection.base())).bearer(&self.connection.token);
-        let answer = self.deployment.send(&body.iter().fold(request, |request, body| request.json(body)))?;
-        ensure!((200..300).contains(&answer.status), "{method} {path}: {}", answer.brief());
-        Ok(answer)
-    }
-
-    fn create(&self, path: &str, body: &Value) -> Result<String> {
-        let made = self.send("POST", path, Some(body))?.json();
-        made["id"].as_str().map(str::to_owned).context("no id")
-    }
-}
+type Client = Idp<Deployment>;
 
 fn check() -> Result<()> {
     let kills = std::env::var("KILLS").ok().map_or(Ok(KILLS), |text| text.parse())?;
     let data = tempfile::tempdir()?;
     let data = data.path().join("data");
     let server = Server::start(&data, Front::None)?;
-    let deployment = server.origin()?;
-    let mut client = Client { connection: deployment.connect(&Map::new())?, deployment };
-    let group = client.create("/Groups", &json!({ "displayName": "Everybody" }))?;
+    let mut client = Client::connected(server.origin()?)?;
+    let group = id(&client.accept("POST", "/Groups", Some(&json!({ "displayName": "Everybody" })))?)?;
     drop(server);
     let serial = AtomicUsize::new(0);
     let mut kept: Vec<Kept> = Vec::new();
@@ -66,7 +47,7 @@ fn check() -> Result<()> {
         let server = (life % 10 == 9).then(|| Server::start(&data, Front::None)).transpose()?;
         kept.extend(fresh);
         if let Some(server) = server {
-            client = Client { deployment: server.origin()?, ..client };
+            client = client.through(server.origin()?);
             all_there(&client, &group, &kept).with_context(|| format!("after {} kills", life + 1))?;
         }
     }
@@ -76,7 +57,7 @@ fn check() -> Result<()> {
 /// One life: clients write until the origin is killed under them. What it acknowledged.
 fn live(data: &Path, client: Client, group: &str, serial: &AtomicUsize) -> Result<(Client, Vec<Kept>)> {
     let server = Server::start(data, Front::None)?;
-    let client = Client { deployment: server.origin()?, ..client };
+    let client = client.through(server.origin()?);
     let (kept, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
@@ -105,24 +86,28 @@ fn live(data: &Path, client: Client, group: &str, serial: &AtomicUsize) -> Resul
 
 fn join(client: &Client, group: &str, number: usize) -> Result<Kept> {
     let name = format!("user-{number}");
-    let id = client.create("/Users", &json!({ "userName": name }))?;
-    let change = json!({ "op": "add", "path": "members", "value": [{ "value": id }] });
+    let id = id(&client.accept("POST", "/Users", Some(&user(&name)))?)?;
+    let change = patch("add", "members", &json!([{ "value": id }]));
     let path = format!("/Groups/{group}?excludedAttributes=members");
-    client.send("PATCH", &path, Some(&json!({ "schemas": [PATCH], "Operations": [change] })))?;
+    client.accept("PATCH", &path, Some(&change))?;
     Ok((id, name))
 }
 
 /// Every acknowledged user, by id and by name, and as a member.
 fn all_there(client: &Client, group: &str, kept: &[Kept]) -> Result<()> {
-    let group = client.send("GET", &format!("/Groups/{group}"), None)?.json();
+    let group = client.accept("GET", &format!("/Groups/{group}"), None)?;
     let members: std::collections::HashSet<&str> =
         group["members"].as_array().into_iter().flatten().filter_map(|member| member["value"].as_str()).collect();
     for (id, name) in kept {
         ensure!(members.contains(id.as_str()), "{name} is no member any more");
-        let found = client.send("GET", &format!("/Users/{id}"), None)?.json();
+        let found = client.accept("GET", &format!("/Users/{id}"), None)?;
         ensure!(found["userName"] == name.as_str(), "{name} is lost");
-        let found = client.send("GET", &format!("/Users?filter=userName%20eq%20%22{name}%22"), None)?.json();
+        let found = client.accept("GET", &format!("/Users?filter=userName%20eq%20%22{name}%22"), None)?;
         ensure!(found["Resources"][0]["id"] == id.as_str(), "{name} cannot be looked up");
     }
     Ok(())
+}
+
+fn id(resource: &Value) -> Result<String> {
+    resource["id"].as_str().map(str::to_owned).with_context(|| format!("no id: {resource}"))
 }

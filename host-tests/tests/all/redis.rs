@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::Trial;
-use scim_host_tests::deployment::{Connection, Deployment};
-use scim_host_tests::message::{Answer, Request};
+use scim_host_tests::deployment::Deployment;
+use scim_host_tests::idp::{Idp, patch, user};
+use scim_host_tests::message::Answer;
 use scim_host_tests::place;
 use scim_host_tests::redis::Redis;
 use scim_host_tests::server::{Front, Server};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::shared::trial;
 
@@ -23,7 +24,6 @@ use crate::shared::trial;
 const CLIENTS: usize = 3;
 /// Users each client makes.
 const USERS: usize = 12;
-const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 /// The trials.
 pub fn trials() -> Vec<Trial> {
@@ -36,15 +36,20 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// An identity provider at one node.
-struct Client {
-    deployment: Deployment,
-    connection: Connection,
-}
+struct Client(Idp<Deployment>);
 
 impl Client {
+    fn new(deployment: Deployment) -> Result<Self> {
+        Idp::connected(deployment).map(Self)
+    }
+
+    /// The same identity provider, at that node.
+    fn at(&self, deployment: Deployment) -> Self {
+        Self(Idp { target: deployment, connection: self.0.connection.clone() })
+    }
+
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let request = Request::new(method, &format!("{}{path}", self.connection.base())).bearer(&self.connection.token);
-        self.deployment.send(&body.iter().fold(request, |request, body| request.json(body)))
+        self.0.send(method, path, body)
     }
 
     /// Sends until the store can be reached and the race is won: 503 asks for that.
@@ -66,16 +71,16 @@ impl Client {
 
     /// A user in the group. What a lost answer left behind is taken up where it was.
     fn join(&self, group: &str, name: &str) -> Result<String> {
-        let made = self.insist("POST", "/Users", &json!({ "userName": name }))?;
+        let made = self.insist("POST", "/Users", &user(name))?;
         let id = match made.status {
             201 => made.json()["id"].as_str().map(str::to_owned),
             409 => self.find(name)?,
             _ => None,
         };
         let id = id.with_context(|| made.brief())?;
-        let change = json!({ "op": "add", "path": "members", "value": [{ "value": id }] });
+        let change = patch("add", "members", &json!([{ "value": id }]));
         let path = format!("/Groups/{group}?excludedAttributes=members");
-        let added = self.insist("PATCH", &path, &json!({ "schemas": [PATCH], "Operations": [change] }))?;
+        let added = self.insist("PATCH", &path, &change)?;
         ensure!(added.status == 200, "{}", added.brief());
         Ok(id)
     }
@@ -121,17 +126,9 @@ impl Nodes {
 
     /// Clients of one connection, so many at each node.
     fn clients(&self, each: usize) -> Result<Vec<Client>> {
-        let mut clients = Vec::new();
-        let mut connection = None;
-        for server in &self.servers {
-            for _ in 0..each {
-                let deployment = server.origin()?;
-                let known = connection.take().map_or_else(|| deployment.connect(&Map::new()), Ok)?;
-                connection = Some(known.clone());
-                clients.push(Client { deployment, connection: known });
-            }
-        }
-        Ok(clients)
+        let first = Client::new(self.servers[0].origin()?)?;
+        let nodes = self.servers.iter().flat_map(|server| std::iter::repeat_n(server, each));
+        nodes.map(|server| Ok(first.at(server.origin()?))).collect()
     }
 }
 
@@ -145,11 +142,10 @@ fn share_credentials(from: &Path, to: &Path) -> Result<()> {
 fn untruthful_swap() -> Result<()> {
     let (redis, data) = (Redis::start()?, tempfile::tempdir()?);
     let server = Server::start_on(&data.path().join("data"), Front::None, Some(&redis))?;
-    let deployment = server.origin()?;
-    let client = Client { connection: deployment.connect(&Map::new())?, deployment };
+    let client = Client::new(server.origin()?)?;
     let before = redis.command_figure("exec", "calls")?;
     for n in 0..USERS {
-        let made = client.send("POST", "/Users", Some(&json!({ "userName": format!("user-{n}") })))?;
+        let made = client.send("POST", "/Users", Some(&user(&format!("user-{n}"))))?;
         ensure!(made.status == 201, "{}", made.brief());
         let read = client.send("GET", &format!("/Users/{}", made.json()["id"].as_str().unwrap_or_default()), None)?;
         ensure!(read.status == 200, "an acknowledged write is not there: {}", read.brief());
@@ -168,14 +164,7 @@ fn many_writers() -> Result<()> {
     let clients = nodes.clients(CLIENTS)?;
     let group = clients[0].group()?;
     let everybody = Mutex::new(Vec::new());
-    at_once(&clients, |number, client| {
-        for round in 0..USERS {
-            let name = format!("user-{number}-{round}");
-            let id = client.join(&group, &name)?;
-            everybody.lock().map_err(|_| anyhow!("a client panicked"))?.push((id, name));
-        }
-        Ok(())
-    })?;
+    all_join(&clients, &group, &everybody)?;
     let everybody = everybody.into_inner()?;
     ensure!(everybody.len() == clients.len() * USERS, "only {} users were acknowledged", everybody.len());
     for (node, client) in clients.iter().step_by(CLIENTS).enumerate() {
@@ -199,7 +188,7 @@ fn rivals() -> Result<()> {
     for round in 0..USERS {
         let (won, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));
         at_once(&clients, |_, client| {
-            let made = client.insist("POST", "/Users", &json!({ "userName": format!("the-one-{round}") }))?;
+            let made = client.insist("POST", "/Users", &user(&format!("the-one-{round}")))?;
             match made.status {
                 201 => won.fetch_add(1, Ordering::Relaxed),
                 409 => lost.fetch_add(1, Ordering::Relaxed),
@@ -221,12 +210,11 @@ fn rivals() -> Result<()> {
 fn store_killed() -> Result<()> {
     let (mut redis, data) = (Redis::start()?, tempfile::tempdir()?);
     let server = Server::start_on(&data.path().join("data"), Front::None, Some(&redis))?;
-    let deployment = server.origin()?;
-    let first = Client { connection: deployment.connect(&Map::new())?, deployment };
+    let first = Client::new(server.origin()?)?;
     let group = first.group()?;
     let mut clients = vec![first];
     while clients.len() < CLIENTS {
-        clients.push(Client { deployment: server.origin()?, connection: clients[0].connection.clone() });
+        clients.push(clients[0].at(server.origin()?));
     }
     let everybody = Mutex::new(Vec::new());
     let count = || everybody.lock().map_or(usize::MAX, |everybody| everybody.len());
@@ -242,18 +230,23 @@ fn store_killed() -> Result<()> {
             }
             Ok(())
         });
-        at_once(&clients, |number, client| {
-            for round in 0..USERS {
-                let name = format!("user-{number}-{round}");
-                let id = client.join(&group, &name)?;
-                everybody.lock().map_err(|_| anyhow!("a client panicked"))?.push((id, name));
-            }
-            Ok(())
-        })?;
+        all_join(&clients, &group, &everybody)?;
         killer.join().map_err(|_| anyhow!("the killer panicked"))?
     })?;
     clients[0].has_all(&group, &everybody.into_inner()?)?;
     is_sound(&redis)
+}
+
+/// Every client puts its users into the group; who was acknowledged, by id and name.
+fn all_join(clients: &[Client], group: &str, everybody: &Mutex<Vec<(String, String)>>) -> Result<()> {
+    at_once(clients, |number, client| {
+        for round in 0..USERS {
+            let name = format!("user-{number}-{round}");
+            let id = client.join(group, &name)?;
+            everybody.lock().map_err(|_| anyhow!("a client panicked"))?.push((id, name));
+        }
+        Ok(())
+    })
 }
 
 /// Runs every client on a thread of its own.
