@@ -23,6 +23,17 @@ impl Request {
         self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
     }
 
+    /// Whether it changes nothing, whoever sends it: a GET, a HEAD, a search by POST (RFC 7644 section 3.4.3), pages by
+    /// their names.
+    pub fn only_reads(&self) -> bool {
+        let path = self.path();
+        match self.method.as_str() {
+            "GET" | "HEAD" => true,
+            "POST" => path.ends_with("/.search") || path.starts_with("/edge/v1/pages/"),
+            _ => false,
+        }
+    }
+
     /// The part of the target after `?`, empty when there is none.
     pub fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)

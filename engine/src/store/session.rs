@@ -240,11 +240,15 @@ impl Session {
         self
     }
 
-    /// Shares swaps with other sessions of this process; see [`GroupCommit`]. All must be driven while this one waits.
+    /// Shares swaps with other sessions of this process, if the settings let it; see [`GroupCommit`]. All must be driven
+    /// while this one waits.
     #[must_use]
     pub fn committing_with(mut self, group: &Arc<GroupCommit>) -> Self {
+        if self.config.limits.group < 2 {
+            return self;
+        }
         // What reads commits nothing that others should wait for.
-        self.approach = (!matches!(self.request.method.as_str(), "GET" | "HEAD")).then(|| group.approach());
+        self.approach = (!self.request.only_reads()).then(|| group.approach());
         self.group = Some(Arc::clone(group));
         self
     }
@@ -348,13 +352,23 @@ impl Session {
 
     fn load_rest(&mut self, cache: &PageCache, mut need: Need) -> Turn {
         if let Some(directory) = need.heads.pop() {
-            return self.load_head(directory, need, Vote::None);
+            return self.look(cache, directory, need);
         }
         if need.pages.is_empty() {
             return self.step(cache);
         }
         self.waiting = Waiting::Pages(need.pages.clone());
         Turn::Call(Call::LoadPages(need.pages))
+    }
+
+    /// Loads a head, unless the session is one that may write and meets a flight: its draft is as fresh, and what comes of
+    /// the head that is stored now would have to be thrown away.
+    fn look(&mut self, cache: &PageCache, directory: DirectoryId, rest: Need) -> Turn {
+        let joins = self.approach.is_some() && self.draft.is_none();
+        match self.group.as_ref().filter(|_| joins).and_then(|group| group.meet(&directory)) {
+            None => self.load_head(directory, rest, Vote::None),
+            met => self.follow(cache, directory, met),
+        }
     }
 
     fn load_head(&mut self, directory: DirectoryId, rest: Need, vote: Vote) -> Turn {

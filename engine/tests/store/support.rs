@@ -38,7 +38,8 @@ pub fn seed(number: u64) -> [u8; 32] {
 
 /// A session that runs `script` in the directory: one command a line.
 pub fn session(script: &str, number: u64, config: &Arc<Config>) -> Session {
-    let request = Request { body: script.as_bytes().to_vec(), ..Request::default() };
+    let method = if script == "list" { "GET" } else { "POST" };
+    let request = Request { method: method.into(), body: script.as_bytes().to_vec(), ..Request::default() };
     Session::new(run_script, request, seed(number), Timestamp(number), Arc::clone(config))
 }
 

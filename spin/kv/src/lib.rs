@@ -77,11 +77,7 @@ impl<U: AsyncFn(&Request) -> Option<UserJwt>> Service<U> {
             Some(users) => Arc::new(Config { user_jwt: Some(users), ..(*config).clone() }),
             None => config,
         };
-        let shares = config.limits.group > 1;
-        let mut session = Session::new(self.handler, request, seed(), now, config);
-        if shares {
-            session = session.committing_with(&COMMITS);
-        }
+        let session = Session::new(self.handler, request, seed(), now, config).committing_with(&COMMITS);
         drive(session, &bucket).await
     }
 }
