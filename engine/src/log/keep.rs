@@ -19,9 +19,10 @@ pub(crate) fn keep(txn: &mut Txn<'_>, entries: &[Entry], env: &Env<'_>) -> Resul
     if env.config.limits.log_entries == 0 || entries.is_empty() {
         return Ok(());
     }
+    // The version of no commit before this one: these keys are new.
     let version = txn.version() + 1;
     for (number, entry) in (0..).zip(entries) {
-        txn.put(layout::log_entry(version, number), serde_json::to_vec(entry).unwrap_or_default());
+        txn.put_fresh(layout::log_entry(version, number), serde_json::to_vec(entry).unwrap_or_default());
     }
     if version.is_multiple_of(EVERY) || entries.len() as u64 >= EVERY {
         prune(txn, MOST + entries.len(), env)

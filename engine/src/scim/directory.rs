@@ -25,9 +25,17 @@ pub fn load_many(txn: &Txn<'_>, kind: Kind, ids: &[String]) -> Result<Vec<Resour
     txn.get_many(&keys)?.iter().flatten().map(|bytes| decode(bytes)).collect()
 }
 
+/// Puts in a resource whose identifier is new, and its index entries, which end with it.
+pub fn create(txn: &mut Txn<'_>, kind: Kind, id: &str, new: &Resource) {
+    for key in layout::index_keys(kind, new, id) {
+        txn.put_fresh(key, Vec::new());
+    }
+    txn.put_fresh(layout::resource(kind, id), encode(new));
+}
+
 /// Puts a resource in the place of an older one, and its index entries likewise.
-pub fn store(txn: &mut Txn<'_>, kind: Kind, id: &str, old: Option<&Resource>, new: &Resource) {
-    let before = old.map(|old| layout::index_keys(kind, old, id)).unwrap_or_default();
+pub fn replace(txn: &mut Txn<'_>, kind: Kind, id: &str, old: &Resource, new: &Resource) {
+    let before = layout::index_keys(kind, old, id);
     let after = layout::index_keys(kind, new, id);
     for key in before.iter().filter(|key| !after.contains(key)) {
         txn.remove(key.clone());
@@ -35,7 +43,11 @@ pub fn store(txn: &mut Txn<'_>, kind: Kind, id: &str, old: Option<&Resource>, ne
     for key in after.iter().filter(|key| !before.contains(key)) {
         txn.put(key.clone(), Vec::new());
     }
-    txn.put(layout::resource(kind, id), serde_json::to_vec(new).unwrap_or_default());
+    txn.put(layout::resource(kind, id), encode(new));
+}
+
+fn encode(resource: &Resource) -> Vec<u8> {
+    serde_json::to_vec(resource).unwrap_or_default()
 }
 
 /// Removes a resource and its index entries.

@@ -171,7 +171,10 @@ impl Writer<'_, '_> {
         stored.insert("id".to_owned(), id.into());
         stored.extend(new.into_iter().filter(|(name, _)| name != "schemas"));
         stored.insert("meta".to_owned(), json!({ "created": created, "lastModified": now, "version": version }));
-        directory::store(self.txn, kind, id, old, &stored);
+        match old {
+            Some(old) => directory::replace(self.txn, kind, id, old, &stored),
+            None => directory::create(self.txn, kind, id, &stored),
+        }
         self.changed = true;
     }
 

@@ -32,8 +32,13 @@ pub struct Txn<'v> {
     purges: bool,
 }
 
-/// What a step does to a key: a value, or its removal.
-type Write = Option<Vec<u8>>;
+/// What a step does to a key.
+struct Write {
+    /// A value, or its removal.
+    value: Option<Vec<u8>>,
+    /// Whether the key is known to have been in neither layer below.
+    fresh: bool,
+}
 
 /// A moment of a [`Txn`] to return to.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +99,7 @@ impl<'v> Txn<'v> {
     /// for every read below.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         if let Some(own) = self.writes.get(key) {
-            return Ok(own.clone());
+            return Ok(own.value.clone());
         }
         match self.pending(key) {
             Some(slot) => Ok(slot.value.map(<[u8]>::to_vec)),
@@ -165,16 +170,23 @@ impl<'v> Txn<'v> {
 
     /// Sets a key.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.write(key, Some(value));
+        self.write(key, Some(value), false);
+    }
+
+    /// Sets a key that can not be there, for this run of the step made it up: nothing is read to find that out. Were it
+    /// there nevertheless, the directory would count it twice.
+    pub fn put_fresh(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.write(key, Some(value), true);
     }
 
     /// Removes a key; nothing happens when it is absent.
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.write(key, None);
+        self.write(key, None, false);
     }
 
-    fn write(&mut self, key: Vec<u8>, value: Write) {
-        let replaced = self.writes.insert(key.clone(), value);
+    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, fresh: bool) {
+        let fresh = fresh || self.writes.get(&key).is_some_and(|write| write.fresh);
+        let replaced = self.writes.insert(key.clone(), Write { value, fresh });
         self.undo.push((key, replaced));
     }
 
@@ -312,15 +324,16 @@ impl<'v> Txn<'v> {
     fn lay<'t>(
         &'t self,
         pending: impl Iterator<Item = Slot<'t>>,
-        own: impl Iterator<Item = (&'t Vec<u8>, &'t Option<Vec<u8>>)>,
+        own: impl Iterator<Item = (&'t Vec<u8>, &'t Write)>,
     ) -> Result<Vec<Slot<'t>>, Fault> {
         let tree = self.tree();
         let mut need = Need::default();
         let mut slots: BTreeMap<&[u8], Slot<'t>> = pending.map(|slot| (slot.key, slot)).collect();
-        for (key, value) in own {
+        for (key, Write { value, fresh }) in own {
             let known = slots.get(key.as_slice()).map(|slot| slot.in_tree);
             let in_tree = match known {
                 Some(in_tree) => in_tree,
+                None if *fresh => false,
                 None => need.gather(tree.contains(key))?.unwrap_or_default(),
             };
             slots.insert(key, Slot { key, value: value.as_deref(), in_tree });

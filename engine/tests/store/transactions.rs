@@ -50,6 +50,7 @@ impl Directory {
     }
 
     fn commit(&mut self, writes: &[Write]) {
+        let before = self.model.clone();
         for write in writes {
             match write {
                 Write::Put(k, v) => drop(self.model.insert(k.clone(), v.clone())),
@@ -66,6 +67,9 @@ impl Directory {
             txn.set_record(self.commits.to_string().into_bytes());
             for write in writes {
                 match write {
+                    Write::Put(k, v) if v.len() % 2 == 1 && !before.contains_key(k) => {
+                        txn.put_fresh(k.clone(), v.clone());
+                    }
                     Write::Put(k, v) => txn.put(k.clone(), v.clone()),
                     Write::Remove(k) => txn.remove(k.clone()),
                     Write::RemoveRange(a, b) => {
