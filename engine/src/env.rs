@@ -203,7 +203,7 @@ impl Default for Limits {
             scan: 20_000,
             resource: 256 << 10,
             members: 10_000,
-            page_bytes: 16 << 10,
+            page_bytes: 8 << 10,
             pending_entries: 64,
             pending_bytes: 8 << 10,
             group: 16,

@@ -22,6 +22,7 @@ struct Directory {
     cache: PageCache,
     config: Arc<Config>,
     clock: Cell<u64>,
+    requests: Cell<u64>,
     base: String,
     token: String,
 }
@@ -36,6 +37,7 @@ impl Directory {
             cache: PageCache::new(1 << 26),
             config,
             clock,
+            requests: Cell::new(0),
             base: String::new(),
             token: String::new(),
         };
@@ -60,7 +62,8 @@ impl Directory {
         let body = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
         let request = Request { method: method.into(), target: target.into(), headers, body, source: None };
         let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&self.clock.get().to_be_bytes());
+        self.requests.set(self.requests.get() + 1);
+        seed[..8].copy_from_slice(&self.requests.get().to_be_bytes());
         let session = Session::new(handler, request, seed, Timestamp(self.clock.get()), Arc::clone(&self.config));
         run(session, &self.store, &self.cache)
     }

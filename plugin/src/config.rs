@@ -151,8 +151,8 @@ impl Slots {
     fn of(mut fields: Fields) -> Result<Self, Refused> {
         let slots = Self {
             heads: fields.number("heads", 1..=1 << 20, 1024)?,
-            pages: fields.number("pages", 1..=1 << 24, 4096)?,
-            page_bytes: fields.number("page_bytes", 1 << 10..=16 << 20, 32 << 10)?,
+            pages: fields.number("pages", 1..=1 << 24, 8192)?,
+            page_bytes: fields.number("page_bytes", 1 << 10..=16 << 20, 16 << 10)?,
             worker_bytes: fields.number("worker_bytes", 4 << 20..=512 << 20, 32 << 20)?,
             answer_bytes: fields.number("answer_bytes", 0..=512 << 20, 8 << 20)?,
         };
@@ -249,7 +249,7 @@ mod tests {
     fn what_is_left_out_has_a_default() {
         let config = Config::parse(with("").as_bytes()).unwrap();
         assert_eq!((config.max_staleness, config.grace), (1_000_000, 60_000_000));
-        assert_eq!((config.slots.heads, config.slots.pages), (1024, 4096));
+        assert_eq!((config.slots.heads, config.slots.pages), (1024, 8192));
         assert_eq!(config.engine.limits.page, Limits::default().page);
         let config =
             Config::parse(with(r#","limits":{"page":50},"slots":{"pages":8},"//":"remark""#).as_bytes()).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! A new version of a format gets a directory of its own beside this one, which is never changed.
 
+use scim_engine::env::Limits;
 use scim_engine::store::memory::{MemoryStore, run};
 use scim_engine::store::{Damage, Head, Page, PageCache};
 
@@ -38,6 +39,27 @@ fn a_directory_of_version_1_is_read_and_written() {
     }
     assert_eq!(read("get sum\nget k02\nget k36", 300).body, b"20;later;v36;");
     check_tree(&store, &directory(), tiny().page_bytes);
+}
+
+#[test]
+fn pages_of_another_size_are_read_and_give_way_to_those_of_the_new() {
+    let larger = || Limits { page_bytes: 3 * tiny().page_bytes, ..tiny() };
+    let store = MemoryStore::default();
+    let run = |limits: Limits, script: &str, n: u64| {
+        let response = run(session(script, n, &config(limits)), &store, &PageCache::new(0));
+        assert_eq!(response.status, 200);
+        String::from_utf8(response.body).unwrap()
+    };
+    let puts = |value: &str| (0..100).map(|n| format!("put k{n:02} {value}\n")).collect::<String>();
+    run(larger(), &format!("create\n{}", puts("old")), 1);
+    let before = check_tree(&store, &directory(), larger().page_bytes).len();
+    assert_eq!(run(tiny(), "get k00\nget k99", 2), "old;old;");
+    run(tiny(), "put k50 new\nput k51 new\nput k52 new\nput k53 new\nput k54 new", 3);
+    check_tree(&store, &directory(), larger().page_bytes);
+    assert_eq!(run(tiny(), "get k00\nget k50", 4), "old;new;");
+    run(tiny(), &puts("new"), 5);
+    assert!(check_tree(&store, &directory(), tiny().page_bytes).len() > before);
+    assert_eq!(run(larger(), "get k00\nget k99", 6), "new;new;");
 }
 
 #[test]

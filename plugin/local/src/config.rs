@@ -68,7 +68,7 @@ impl Slots {
     fn of(mut fields: Fields) -> Result<Self, Refused> {
         let slots = Self {
             connections: fields.number("connections", 1..=1 << 16, 64)?,
-            pages: fields.number("pages", 256..=1 << 16, 4096)?,
+            pages: fields.number("pages", 256..=1 << 16, 8192)?,
             worker_bytes: fields.number("worker_bytes", 4 << 20..=512 << 20, 32 << 20)?,
         };
         fields.end().map(|()| slots)
