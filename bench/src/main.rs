@@ -79,9 +79,10 @@ fn growth(arguments: Growth) -> Result<()> {
 }
 
 fn print(measured: &[Measured], baseline: &[Measured]) {
+    println!("{:34} {:^29} {:^29}", "", "with nothing cached", "with an instance's cache");
     println!(
-        "{:36} {:>7} {:>13} {:>13} {:>15} {:>15}",
-        "operation", "calls", "pages read", "written", "KiB written", "median us"
+        "{:34} {:>13} {:>15} {:>13} {:>15} {:>13} {:>15} {:>15}",
+        "operation", "calls", "pages read", "calls", "pages read", "written", "KiB written", "median us"
     );
     for one in measured {
         // A group that the baseline is too small for is compared with its largest.
@@ -93,9 +94,11 @@ fn print(measured: &[Measured], baseline: &[Measured]) {
             format!("{now:.1} {text:>6}")
         };
         println!(
-            "{:36} {:>7.1} {:>13} {:>13} {:>15} {:>15}",
+            "{:34} {:>13} {:>15} {:>13} {:>15} {:>13} {:>15} {:>15}",
             one.name,
-            one.calls,
+            ratio(|m| m.cold_calls),
+            ratio(|m| m.cold_pages_read),
+            ratio(|m| m.calls),
             ratio(|m| m.pages_read),
             ratio(|m| m.pages_written),
             ratio(|m| m.kib_written),

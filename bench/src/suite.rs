@@ -1,5 +1,5 @@
-//! The operations of one size, each many times: half with nothing cached, which counts, half as an instance that has
-//! been running, which is timed.
+//! The operations of one size, each many times: half with nothing cached, half as an instance that has been running, which
+//! is timed.
 
 use anyhow::{Context, Result};
 use scim_engine::env::Limits;
@@ -22,8 +22,12 @@ pub struct Measured {
     /// What was done.
     pub name: String,
     /// Key-value calls, with nothing cached.
+    pub cold_calls: f64,
+    /// Key-value calls, warm.
     pub calls: f64,
     /// Pages read, with nothing cached.
+    pub cold_pages_read: f64,
+    /// Pages read, warm.
     pub pages_read: f64,
     /// Pages written.
     pub pages_written: f64,
@@ -52,10 +56,17 @@ pub fn measure(users: usize, limits: &Limits) -> Result<Vec<Measured>> {
     let mut suite = Suite { world, measured: Vec::new() };
     suite.users(members, spare)?;
     suite.lists(users)?;
+    let mut groups = Vec::new();
     for size in GROUPS.into_iter().filter(|size| *size <= users) {
-        suite.group(members.get(..size).context("too few users")?, spare)?;
+        groups.push((size, suite.group(members.get(..size).context("too few users")?, spare)?));
     }
     suite.leavers(spare)?;
+    // Later writes take out what memberships a deleted group leaves: nothing else is measured after this.
+    for (size, path) in groups.into_iter().filter(|(size, _)| *size > 0) {
+        suite.sample(&format!("delete a group of {size}"), 1, &|_| ("DELETE", path.clone(), None))?;
+    }
+    let first = users + 2 * SAMPLES;
+    suite.sample("create a user meanwhile", SAMPLES, &|i| ("POST", "/Users".into(), Some(person(first + i))))?;
     let (values, bytes) = suite.world.stored();
     println!("{users} users: {values} values of {} MiB in the store", bytes >> 20);
     Ok(suite.measured)
@@ -96,7 +107,8 @@ impl Suite {
         Ok(())
     }
 
-    fn group(&mut self, members: &[String], spare: &[String]) -> Result<()> {
+    /// Makes a group of these, and measures what happens to it; its path.
+    fn group(&mut self, members: &[String], spare: &[String]) -> Result<String> {
         let size = members.len();
         let group = self.world.load("/Groups", [json!({ "displayName": format!("Group of {size}") })].into_iter())?;
         let group = group.first().context("no group")?;
@@ -111,10 +123,7 @@ impl Suite {
         })?;
         let brief = format!("{path}?excludedAttributes=members");
         self.sample(&format!("get a group of {size}, no members"), SAMPLES, &|_| ("GET", brief.clone(), None))?;
-        if size > 0 {
-            self.sample(&format!("delete a group of {size}"), 1, &|_| ("DELETE", path.clone(), None))?;
-        }
-        Ok(())
+        Ok(path)
     }
 
     fn leavers(&mut self, spare: &[String]) -> Result<()> {
@@ -138,37 +147,43 @@ impl Suite {
     }
 }
 
-/// Makes a request so many times, every other one warm.
+/// Makes a request so many times, half of them warm.
 ///
 /// # Errors
 /// One is refused.
 pub fn sample(name: &str, times: usize, mut request: impl FnMut(usize, bool) -> Result<Cost>) -> Result<Measured> {
-    let mut costs = [Cost::default(); 2];
+    let (mut cold, mut warm) = (Cost::default(), Cost::default());
     let mut times_taken = Vec::new();
     for i in 0..times {
-        let warm = i % 2 == 1;
-        let cost = request(i, warm)?;
-        if warm || times == 1 {
+        if is_warm(i) || times == 1 {
+            let cost = request(i, times > 1)?;
             times_taken.push(cost.time);
+            warm.add(cost);
+        } else {
+            cold.add(request(i, false)?);
         }
-        let [cold, all] = &mut costs;
-        if !warm {
-            cold.add(cost);
-        }
-        all.add(cost);
     }
     times_taken.sort_unstable();
     let median = times_taken.get(times_taken.len() / 2).copied().unwrap_or_default();
-    let [cold, all] = costs;
-    let (half, whole) = (times.div_ceil(2), times);
+    // Of what is done once, nothing is warm.
+    let (cold, half) = if times == 1 { (warm, 1) } else { (cold, times / 2) };
+    let (mut all, whole) = (cold, 2 * half);
+    all.add(warm);
     Ok(Measured {
         name: name.to_owned(),
-        calls: mean(cold.calls, half),
-        pages_read: mean(cold.pages_read, half),
+        cold_calls: mean(cold.calls, half),
+        calls: mean(warm.calls, half),
+        cold_pages_read: mean(cold.pages_read, half),
+        pages_read: mean(warm.pages_read, half),
         pages_written: mean(all.pages_written, whole),
         kib_written: mean(all.bytes_written, whole) / 1024.0,
         micros: median.as_secs_f64() * 1e6,
     })
+}
+
+/// One of every two (Thue-Morse): what happens at every so many writes must not fall on one kind alone.
+fn is_warm(i: usize) -> bool {
+    i.count_ones() % 2 == 1
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures to look at")]
