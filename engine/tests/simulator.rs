@@ -107,7 +107,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let vendor = Credential { client_id: "vendor".into(), secret: "secret".into() };
-        let group = setting("SIMULATION_GROUP").unwrap_or(if seed % 2 == 0 { 1 } else { 16 });
+        let group = setting("SIMULATION_GROUP").unwrap_or(if seed.is_multiple_of(2) { 1 } else { 16 });
         let limits = Limits {
             page_bytes: 700,
             pending_entries: 24,
