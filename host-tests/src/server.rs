@@ -93,8 +93,10 @@ impl Server {
         let mut command = Command::new(place::program()?);
         command.envs(environment.iter().copied());
         command.current_dir(place::root()).arg("serve").arg("--data").arg(data);
-        command.args(["--listen", "127.0.0.1:0", "--origin-listen", "127.0.0.1:0", "--ready-json"]);
-        command.args(arguments);
+        command.args(["--listen", "127.0.0.1:0", "--ready-json"]).args(arguments);
+        if !arguments.contains(&"--origin-listen") {
+            command.args(["--origin-listen", "127.0.0.1:0"]);
+        }
         match front {
             Front::Embedded => command.args(["--front", "embedded"]),
             Front::Envoy => command.args(["--front", "envoy"]).env("PATH", path_with_envoy()?),

@@ -62,7 +62,7 @@ pub async fn start(options: FrontOptions) -> anyhow::Result<Front> {
         Owner::Origin { address, edge_secret } => {
             let origin = json!({ "cluster": CLUSTER, "credential": edge_secret });
             let mut fields = Map::from_iter([("mode".to_owned(), json!("origin")), ("origin".to_owned(), origin)]);
-            fields.extend(options.filter);
+            merge(&mut fields, options.filter);
             // The edges' own interface is for edges: nobody reaches it through one.
             (Value::Object(fields).to_string(), vec![Cluster::new(CLUSTER, *address)], "/edge/")
         }
@@ -85,6 +85,16 @@ pub async fn start(options: FrontOptions) -> anyhow::Result<Front> {
     let start = tokio::task::spawn_blocking(|| Proxy::start(proxy));
     let proxy = start.await.context("the front ended while it started")??;
     Ok(Front { url: format!("http://{}", proxy.address()), pid: std::process::id(), proxy })
+}
+
+/// Puts fields in; objects are merged, the rest is replaced.
+fn merge(document: &mut Map<String, Value>, fields: Map<String, Value>) {
+    for (name, field) in fields {
+        match (document.get_mut(&name), field) {
+            (Some(Value::Object(inner)), Value::Object(fields)) => merge(inner, fields),
+            (_, field) => drop(document.insert(name, field)),
+        }
+    }
 }
 
 impl Front {

@@ -32,6 +32,9 @@ pub struct Options {
     /// Address of the origin, which the front uses; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     origin_listen: SocketAddr,
+    /// Address at which the front finds the origin, when something stands between the two; else the one it listens on
+    #[arg(long, value_name = "ADDR")]
+    origin_address: Option<SocketAddr>,
     /// What stands in front of the origin
     #[arg(long, value_enum, default_value = "embedded")]
     front: Kind,
@@ -100,7 +103,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let app = App::load(&options.app, &options.data, &stores, &variables(&credentials, &options))?;
     let access_log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
     let origin = origin::start(app, options.origin_listen, access_log).await?;
-    let owner = Owner::Origin { address: origin.address, edge_secret: credentials.edge_secret.clone() };
+    let address = options.origin_address.unwrap_or(origin.address);
+    let owner = Owner::Origin { address, edge_secret: credentials.edge_secret.clone() };
     let started = tokio::select! {
         started = start_front(&options, owner) => started.map(Some),
         () = signals.next() => Ok(None),

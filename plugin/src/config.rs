@@ -160,16 +160,26 @@ impl Slots {
     }
 }
 
+impl Rate {
+    /// The fields of `limits` that set it.
+    ///
+    /// # Errors
+    /// One is no number in its range.
+    pub fn of(limits: &mut Fields) -> Result<Self, Refused> {
+        Ok(Self {
+            per_second: limits.number("requests_per_second", 0..=1_000_000, 1000)?,
+            burst: limits.number("burst", 1..=1_000_000, 5000)?,
+        })
+    }
+}
+
 /// What this filter and the engine bound. What is left out of the engine's keeps its default.
 fn limits(mut fields: Fields) -> Result<(Bounds, Limits), Refused> {
     let bounds = Bounds {
         in_flight: fields.number("in_flight", 1..=1024, 256)?,
         lookups: fields.number("lookups_per_second", 1..=1_000_000, 200)?,
         rechecks: fields.number("rechecks_per_second", 1..=1_000_000, 20)?,
-        rate: Rate {
-            per_second: fields.number("requests_per_second", 0..=1_000_000, 1000)?,
-            burst: fields.number("burst", 1..=1_000_000, 5000)?,
-        },
+        rate: Rate::of(&mut fields)?,
     };
     let default = Limits::default();
     let limits = Limits {

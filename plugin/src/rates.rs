@@ -36,23 +36,23 @@ impl<S: Shared> Rates<S> {
         Self { shared, slots, share, burst: share * u64::from(rate.burst.max(1)) }
     }
 
-    /// Whether a connection may make one more request at `now`, in microseconds.
-    pub fn has_room(&self, directory: &DirectoryId, now: u64) -> bool {
-        self.share == 0 || self.next(directory, now).0 <= now * 1000 + self.burst
-    }
-
-    /// Counts a request.
-    pub fn count(&self, directory: &DirectoryId, now: u64) {
+    /// Counts one more request at `now`, in microseconds, if there is room for it.
+    pub fn take(&self, directory: &DirectoryId, now: u64) -> bool {
+        if self.share == 0 {
+            return true;
+        }
+        let most = now * 1000 + self.burst;
         for _ in 0..ATTEMPTS {
-            if self.share == 0 {
-                return;
-            }
             let (due, generation) = self.next(directory, now);
+            if due > most {
+                return false;
+            }
             let value = [&due.to_le_bytes(), directory.as_str().as_bytes()].concat();
             if self.shared.set(&self.key(directory), &value, generation) {
-                return;
+                return true;
             }
         }
+        true
     }
 
     /// The due time after one more request, and the slot's generation.
@@ -85,13 +85,7 @@ mod tests {
     }
 
     fn taken(rates: &Rates<Rc<Memory>>, name: &str, now: u64) -> usize {
-        let take = |_: &usize| {
-            let room = rates.has_room(&directory(name), now);
-            if room {
-                rates.count(&directory(name), now);
-            }
-            room
-        };
+        let take = |_: &usize| rates.take(&directory(name), now);
         (0..1000).take_while(take).count()
     }
 

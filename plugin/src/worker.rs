@@ -22,7 +22,7 @@ use scim_engine::edge;
 use scim_engine::env::{Env, Timestamp};
 use scim_engine::error::{Kind, ScimError};
 use scim_engine::http::{Request, Response};
-use scim_engine::scim;
+use scim_engine::scim::{self, Access};
 use scim_engine::store::{DirectoryId, Fault, Head, Need, PageId, View};
 
 use crate::bucket::Bucket;
@@ -366,10 +366,23 @@ impl<S: Shared> Worker<S> {
             Ok(current) => current,
             Err(verdict) => return verdict,
         };
-        match ticket.request.method.as_str() {
-            "GET" | "HEAD" | "OPTIONS" => self.read(context, ticket, &current, now),
-            _ => self.admit(context, ticket, &current, now),
+        match self.step(ticket, &current, scim::admit) {
+            // Who is not let in learns nothing of what is kept, and uses up nobody's share.
+            Err(Fault::Refused(response)) if response.status == 401 => {
+                self.refuse(context, ticket, &current, response, now)
+            }
+            _ if !self.has_share(ticket, now) => Verdict::Answer(too_many()),
+            admitted => match ticket.request.method.as_str() {
+                "GET" | "HEAD" | "OPTIONS" => self.read(context, ticket, &current, admitted, now),
+                _ => self.pass_on(ticket, &current, admitted),
+            },
         }
+    }
+
+    /// Step 3: whether the connection's rate allows the request; it counts once, however often it is run.
+    fn has_share(&self, ticket: &mut Ticket, now: u64) -> bool {
+        ticket.counted = ticket.counted || self.rates.take(&ticket.directory, now);
+        ticket.counted
     }
 
     /// Step 1: a head to answer from.
@@ -455,17 +468,16 @@ impl<S: Shared> Worker<S> {
         }
     }
 
-    /// Steps 2 to 4 of a request that is answered here.
-    fn read(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
-        if !ticket.counted && !self.rates.has_room(&ticket.directory, now) {
-            return self.admit(context, ticket, current, now);
-        }
-        // Who is not let in learns nothing of what is kept.
-        let step = self.step(ticket, current, scim::admit).and_then(|_| self.answer(ticket, current));
-        let stranger = matches!(&step, Err(Fault::Refused(response)) if response.status == 401);
-        if !stranger {
-            self.count(ticket, now);
-        }
+    /// Step 4 of a request that is answered here.
+    fn read(
+        &mut self,
+        context: Context,
+        ticket: &mut Ticket,
+        current: &Current,
+        admitted: Result<Access, Fault>,
+        now: u64,
+    ) -> Verdict {
+        let step = admitted.and_then(|_| self.answer(ticket, current));
         if ticket.fetch == Fetch::None && !matches!(step, Err(Fault::Refused(_))) {
             self.measure_lookup("pages", step.is_ok());
         }
@@ -475,7 +487,7 @@ impl<S: Shared> Worker<S> {
                 self.measured.extend(current.stale.map(|_| (Metric::StaleAnswers, 1)));
                 Verdict::Answer(mark(response, current.stale))
             }
-            Err(Fault::Refused(response)) => self.refuse(context, ticket, current, response, now),
+            Err(Fault::Refused(response)) => Verdict::Answer(mark(response, current.stale)),
             Err(Fault::Need(_)) if current.stale.is_some() || ticket.fetch == Fetch::Failed => unavailable(),
             Err(Fault::Need(need)) => self.fetch(context, ticket, need, now),
             Err(Fault::Damaged(what)) => {
@@ -498,32 +510,16 @@ impl<S: Shared> Worker<S> {
         Ok(response)
     }
 
-    /// Steps 2 to 4 of a request that the origin answers.
-    fn admit(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
-        match self.step(ticket, current, scim::admit) {
-            Err(Fault::Refused(response)) if response.status == 401 => {
-                return self.refuse(context, ticket, current, response, now);
-            }
-            // What a known token may not do is for the origin to say: it may know more of the token by now.
-            Ok(_) | Err(Fault::Refused(_) | Fault::Need(_)) => {}
-            Err(Fault::Damaged(what)) => log::error!("{what}"),
+    /// Steps 3 and 4 of a request that the origin answers.
+    fn pass_on(&self, ticket: &Ticket, current: &Current, admitted: Result<Access, Fault>) -> Verdict {
+        // What a known token may not do is for the origin to say: it may know more of the token by now.
+        if let Err(Fault::Damaged(what)) = admitted {
+            log::error!("{what}");
         }
-        if !ticket.counted && !self.rates.has_room(&ticket.directory, now) {
-            return Verdict::Answer(too_many());
-        }
-        self.count(ticket, now);
         if declared_length(&ticket.request) > self.config.engine.limits.body as u64 {
             return Verdict::Answer(too_large().response());
         }
         forward(current)
-    }
-
-    /// A request counts once, however often it is run.
-    fn count(&mut self, ticket: &mut Ticket, now: u64) {
-        if !ticket.counted {
-            self.rates.count(&ticket.directory, now);
-            ticket.counted = true;
-        }
     }
 
     /// A token that the cached head does not know is worth one more look, if there has been none.
@@ -536,7 +532,7 @@ impl<S: Shared> Worker<S> {
         now: u64,
     ) -> Verdict {
         let cached = current.head.is_some() && current.stale.is_none() && ticket.checked.is_none();
-        if response.status == 401 && cached && self.rechecks.take(now) {
+        if cached && self.rechecks.take(now) {
             return self.recheck(context, ticket, now, response);
         }
         Verdict::Answer(mark(response, current.stale))
@@ -648,8 +644,9 @@ pub fn too_large() -> ScimError {
     ScimError::new(Kind::TooLarge, "the body is larger than this server takes")
 }
 
-/// With a rate of one a second or more there is room again in a second, which is what `Retry-After` says.
-fn too_many() -> Response {
+/// The answer to a connection over its rate. With a rate of one a second or more there is room again in a second, which is
+/// what `Retry-After` says.
+pub fn too_many() -> Response {
     ScimError::new(Kind::TooManyRequests, "too many requests on this connection: try again later").response()
 }
 

@@ -8,13 +8,16 @@ use libtest_mimic::Trial;
 use scim_host_tests::curl::Curl;
 use scim_host_tests::deployment::{Connection, Deployment, Http};
 use scim_host_tests::envoy::{Changes, Envoy};
-use scim_host_tests::faulty::{Fault, Faulty};
+use scim_host_tests::faulty::Fault;
 use scim_host_tests::idp::{Idp, user};
 use scim_host_tests::message::Answer;
+use scim_host_tests::prepared::Prepared;
 use scim_host_tests::server::{Front, Server};
 use serde_json::{Map, Value, json};
 
-use crate::shared::{FRONTS, OnFront, Running, in_each, server, trial};
+use crate::local::LOCAL_FRONTS;
+use crate::relayed::Relayed;
+use crate::shared::{FRONTS, OnFront, Running, in_each, server};
 
 const RATE: u64 = 4;
 const BURST: u64 = 20;
@@ -22,46 +25,75 @@ const BODY: usize = 10_000;
 /// Calls to the origin at once, of one worker.
 const IN_FLIGHT: usize = 2;
 
+const RATES: &str = "a_connection_over_its_rate_is_429_until_it_waits_and_no_other_is";
+const BODIES: &str = "a_body_over_the_limit_is_413_however_it_is_sent";
+
 /// The trials: most on the embedded host and on real Envoy.
 pub fn trials() -> Vec<Trial> {
-    let tests: [OnFront; 2] = [
-        ("a_connection_over_its_rate_is_429_until_it_waits_and_no_other_is", keeps_rates),
-        ("a_body_over_the_limit_is_413_however_it_is_sent", keeps_bodies),
+    let tests: [OnFront; 3] = [
+        (RATES, |front| keeps_rates(&scene(front)?)),
+        (BODIES, |front| keeps_bodies(&scene(front)?)),
+        ("so_many_calls_to_the_origin_are_under_way_and_no_more", keeps_calls),
     ];
+    let local: [OnFront; 2] =
+        [(RATES, |front| keeps_rates(&local_scene(front)?)), (BODIES, |front| keeps_bodies(&local_scene(front)?))];
     let mut trials = in_each("limits", &FRONTS, &tests);
-    let name = "limits::envoy::so_many_calls_to_the_origin_are_under_way_and_no_more";
-    trials.push(trial(name, keeps_calls));
+    trials.extend(in_each("limits", &LOCAL_FRONTS, &local));
     trials
 }
 
 /// A front with small limits, and what it stands on.
 struct Scene {
-    vendor: Deployment,
+    front: Front,
+    deployment: Deployment,
     url: String,
-    _front: Box<dyn Send>,
+    _running: Box<dyn Send>,
     _directory: tempfile::TempDir,
 }
 
+fn limits() -> Value {
+    json!({ "requests_per_second": RATE, "burst": BURST, "body_bytes": BODY })
+}
+
 fn scene(front: Front) -> Result<Scene> {
-    let limits = json!({ "limits": { "requests_per_second": RATE, "burst": BURST, "body_bytes": BODY } });
+    let filter = json!({ "limits": limits() });
     let directory = tempfile::tempdir()?;
     if front == Front::Embedded {
-        let filter = limits.to_string();
-        let server = Server::start_with(&directory.path().join("data"), front, &["--filter", &filter])?;
+        let server = Server::start_with(&directory.path().join("data"), front, &["--filter", &filter.to_string()])?;
         let url = server.ready.front.clone().context("no front")?;
-        return Ok(Scene { vendor: server.origin()?, url, _front: Box::new(server), _directory: directory });
+        return Ok(Scene {
+            front,
+            deployment: server.origin()?,
+            url,
+            _running: Box::new(server),
+            _directory: directory,
+        });
     }
     let running: Arc<Running> = server(Front::Embedded)?;
-    let changes = Changes { filter: limits, ..Changes::default() };
+    let changes = Changes { filter, ..Changes::default() };
     let address = running.server.origin_address();
     let envoy = Envoy::start(directory.path(), "envoy", &running.server, address, &changes)?;
-    let (vendor, url) = (running.server.origin()?, envoy.url.clone());
-    Ok(Scene { vendor, url, _front: Box::new((envoy, running)), _directory: directory })
+    let (deployment, url) = (running.server.origin()?, envoy.url.clone());
+    Ok(Scene { front, deployment, url, _running: Box::new((envoy, running)), _directory: directory })
+}
+
+fn local_scene(front: Front) -> Result<Scene> {
+    let prepared = Prepared::new(std::iter::repeat_n(Map::new(), 2));
+    let mut document = prepared.document()?;
+    document["limits"] = limits();
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("local.json");
+    std::fs::write(&file, document.to_string())?;
+    let arguments = ["--local", file.to_str().context("the path is no text")?];
+    let server = Server::start_with(&directory.path().join("data"), front, &arguments)?;
+    let url = server.ready.front.clone().context("no front")?;
+    let deployment = Deployment::local(Box::new(Http::new(&url)), prepared);
+    Ok(Scene { front, deployment, url, _running: Box::new(server), _directory: directory })
 }
 
 impl Scene {
     fn connection(&self) -> Result<Connection> {
-        self.vendor.connect(&Map::new())
+        self.deployment.connect(&Map::new())
     }
 
     /// A way to the front on a TCP connection of its own.
@@ -78,8 +110,7 @@ fn is_error(answer: &Answer, status: u16) -> Result<()> {
     Ok(())
 }
 
-fn keeps_rates(front: Front) -> Result<()> {
-    let scene = scene(front)?;
+fn keeps_rates(scene: &Scene) -> Result<()> {
     let (busy, quiet) = (scene.connection()?, scene.connection()?);
     let begun = Instant::now();
     let mut admitted = 0;
@@ -109,12 +140,11 @@ fn keeps_rates(front: Front) -> Result<()> {
     Ok(())
 }
 
-fn keeps_bodies(front: Front) -> Result<()> {
-    let scene = scene(front)?;
+fn keeps_bodies(scene: &Scene) -> Result<()> {
     let connection = scene.connection()?;
     let curl = || Curl::new(&scene.url);
     let mut ways = vec![("HTTP/1.1", curl()), ("HTTP/1.1 in chunks", curl().streamed())];
-    if front == Front::Envoy {
+    if scene.front == Front::Envoy {
         ways.extend([("HTTP/2", curl().http2()), ("HTTP/2 without a length", curl().http2().streamed())]);
     }
     let forms = ways.len();
@@ -147,34 +177,29 @@ fn user_of_size(name: &str, size: usize) -> Value {
     user
 }
 
-fn keeps_calls() -> Result<()> {
+fn keeps_calls(front: Front) -> Result<()> {
     const CONNECTIONS: usize = 16;
-    let running = server(Front::Embedded)?;
-    let directory = tempfile::tempdir()?;
-    let relay = Faulty::start(running.server.origin_address())?;
     let filter = json!({ "limits": { "in_flight": IN_FLIGHT }, "origin": { "timeout_ms": 2000 } });
-    let changes = Changes { filter, ..Changes::default() };
-    let envoy = Envoy::start(directory.path(), "envoy", &running.server, &relay.address, &changes)?;
-    let vendor = running.server.origin()?;
-    let connections = (0..CONNECTIONS).map(|_| vendor.connect(&Map::new())).collect::<Result<Vec<_>>>()?;
-    relay.set(Fault::Slow);
+    let relayed = Relayed::start(front, &filter, &[])?;
+    let connections = (0..CONNECTIONS).map(|_| relayed.connection()).collect::<Result<Vec<_>>>()?;
+    relayed.relay.set(Fault::Slow);
     let answers: Vec<Result<Answer>> = std::thread::scope(|scope| {
         let clients: Vec<_> = connections
             .iter()
             .map(|connection| {
-                let idp = Idp { target: Http::new(&envoy.url), connection: connection.clone() };
+                let idp = relayed.idp(connection);
                 scope.spawn(move || idp.get("/Users"))
             })
             .collect();
         clients.into_iter().map(|client| client.join().unwrap_or_else(|_| Err(anyhow!("a client panicked")))).collect()
     });
-    relay.set(Fault::None);
+    relayed.relay.set(Fault::None);
     for answer in answers {
         let answer = answer?;
         is_error(&answer, 503)?;
         ensure!(answer.header("retry-after").is_some(), "503 without Retry-After");
     }
-    let held = relay.most_held();
+    let held = relayed.relay.most_held();
     println!("{CONNECTIONS} cold reads at once: {held} calls under way, {} are allowed", 2 * IN_FLIGHT);
     ensure!((1..=2 * IN_FLIGHT).contains(&held), "{held} calls were under way");
     Ok(())

@@ -23,6 +23,7 @@ mod openapi;
 mod operator;
 mod redis;
 mod refusals;
+mod relayed;
 mod revocation;
 mod scene;
 mod shared;

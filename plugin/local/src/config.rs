@@ -11,7 +11,7 @@ use scim_engine::connections::token;
 use scim_engine::env::{Config as Engine, Limits, Timestamp};
 use scim_engine::schema::Registry;
 use scim_engine::store::DirectoryId;
-use scim_filter::config::public_url;
+use scim_filter::config::{Rate, public_url};
 use scim_filter::fields::{Fields, Refused};
 
 /// A checked configuration.
@@ -21,6 +21,8 @@ pub struct Config {
     pub connections: HashMap<DirectoryId, Record>,
     /// Sizes in shared data.
     pub slots: Slots,
+    /// Requests of one connection.
+    pub rate: Rate,
     /// What the engine is told.
     pub engine: Arc<Engine>,
 }
@@ -45,7 +47,7 @@ impl Config {
         let mut fields = Fields::parse(document)?;
         fields.choice("mode", &[("local", ())])?;
         let slots = Slots::of(fields.object("slots")?)?;
-        let limits = limits(fields.object("limits")?)?;
+        let (rate, limits) = limits(fields.object("limits")?)?;
         let public_url = public_url(&mut fields)?;
         let mut connections = HashMap::new();
         for mut fields in fields.objects("connections")? {
@@ -60,7 +62,7 @@ impl Config {
             return Err(fields.refuse("connections", format!("expected 1 to {most}, which is `slots.connections`")));
         }
         fields.end()?;
-        Ok(Self { connections, slots, engine: Arc::new(Engine { public_url, limits, ..Engine::default() }) })
+        Ok(Self { connections, slots, rate, engine: Arc::new(Engine { public_url, limits, ..Engine::default() }) })
     }
 }
 
@@ -76,7 +78,8 @@ impl Slots {
 }
 
 /// Bounds on what one request may ask for, and so on how long it may keep its worker.
-fn limits(mut fields: Fields) -> Result<Limits, Refused> {
+fn limits(mut fields: Fields) -> Result<(Rate, Limits), Refused> {
+    let rate = Rate::of(&mut fields)?;
     let default = Limits::default();
     let limits = Limits {
         body: fields.number("body_bytes", 1..=64 << 20, default.body)?,
@@ -94,7 +97,7 @@ fn limits(mut fields: Fields) -> Result<Limits, Refused> {
         log_entries: 0,
         ..default
     };
-    fields.end().map(|()| limits)
+    fields.end().map(|()| (rate, limits))
 }
 
 fn connection_id(fields: &mut Fields) -> Result<DirectoryId, Refused> {
@@ -237,6 +240,7 @@ mod tests {
             (with(r#","slots":{"pages":1}"#), "slots.pages"),
             (with(r#","slots":{"heads":1}"#), "heads"),
             (with(r#","limits":{"in_flight":1}"#), "in_flight"),
+            (with(r#","limits":{"burst":0}"#), "limits.burst"),
             (with(r#","limits":{"bulk_operations":0}"#), "limits.bulk_operations"),
             (with(r#","public_url":"x""#), "public_url"),
             (connection(r#""id":"c""#), "connections[0].tokens"),

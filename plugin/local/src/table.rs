@@ -20,12 +20,16 @@ pub type Name = [u8; NAME];
 pub enum Room {
     /// Near the slot of its hash.
     Common,
-    /// There, or anywhere in the last eighth of the table, which is kept for what will make room: deletions.
+    /// There, or anywhere in the last part of the table, which is kept for what will make room: deletions.
     Reserve,
 }
 
 /// How far from the slot of its hash an entry may be, so that reading stays quick.
 const REACH: u32 = 64;
+
+/// Slots of the reserve, unless an eighth of the table is more. Whatever a deletion's merge rewrites must fit: a leaf for
+/// each entry that may be pending (`Limits::pending_entries`), and what is above them.
+const RESERVE: u32 = 96;
 
 /// No slot is free where the entry may be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +101,7 @@ impl<S: Shared> Table<S> {
 
     /// The sections where a name may be, in order.
     fn sections(&self, name: &Name, room: Room) -> impl Iterator<Item = Section> + use<S> {
-        let reserve = self.slots / 8;
+        let reserve = (self.slots / 8).max(RESERVE.min(self.slots / 2));
         let common = self.slots - reserve;
         let section =
             |start, slots, most: u32| Section { start, slots, first: slot_of(name, slots), most: most.min(slots) };

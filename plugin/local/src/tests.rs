@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::table::{Room, Table};
 use crate::worker::Worker;
-use envoy::{Envoy, Handle, NOW, entropy};
+use envoy::{Envoy, Handle, NOW, Random, entropy};
 
 /// A document with these connections, all with the token `t`, and more fields.
 fn document(connections: &[&str], more: Value) -> Value {
@@ -91,11 +91,23 @@ fn what_is_not_admitted_is_refused_before_its_body_and_leaves_nothing_in_shared_
     assert_eq!(refused(&post("other", "t")), Some(401));
     let none = Request { headers: Vec::new(), ..post("a", "t") };
     assert_eq!(refused(&none), Some(401));
+    assert_eq!(envoy.values(), before);
     assert_eq!(refused(&post("a", "t")), None);
     let mut long = post("a", "t");
     long.headers.push(("content-length".into(), b"101".to_vec()));
     assert_eq!(refused(&long), Some(413));
-    assert_eq!(envoy.values(), before);
+}
+
+#[test]
+fn a_connection_over_its_rate_is_429_on_every_worker_and_no_other_is() {
+    let envoy = Envoy::new();
+    let document = document(&["a", "b"], json!({ "limits": { "requests_per_second": 10, "burst": 3 } }));
+    let mut workers = [0, 0].map(|number| worker(envoy.handle(number), &document));
+    let mut asked = |index: usize, connection: &str| get(&mut workers[index], connection, "/Users").status;
+    assert_eq!([asked(0, "a"), asked(1, "a"), asked(0, "a"), asked(1, "a"), asked(0, "a")], [200, 200, 200, 429, 429]);
+    assert_eq!(asked(1, "b"), 200);
+    let stranger = request("a", "wrong", "GET", "/Users", &Value::Null);
+    assert_eq!(ask(&mut workers[0], &stranger).status, 401, "a stranger is told of the rate");
 }
 
 #[test]
@@ -145,18 +157,27 @@ fn tight() -> Value {
     json!({ "slots": { "pages": 256 }, "limits": { "page_bytes": 1024 } })
 }
 
+/// Users created until there is no room, with the refusal.
+fn fill_up(worker: &mut Worker<Handle>, prefix: &str) -> (Vec<String>, Response) {
+    let mut ids = Vec::new();
+    loop {
+        let created = create(worker, "a", &format!("{prefix}-{}", ids.len()));
+        if created.status != 201 {
+            return (ids, created);
+        }
+        ids.push(id(&created));
+    }
+}
+
+fn delete(worker: &mut Worker<Handle>, user: &str) -> u16 {
+    ask(worker, &request("a", "t", "DELETE", &format!("/Users/{user}"), &Value::Null)).status
+}
+
 #[test]
 fn a_full_table_refuses_writes_loses_none_and_deletions_make_room() {
     let envoy = Envoy::new();
     let mut worker = worker(envoy.handle(0), &document(&["a"], tight()));
-    let mut ids = Vec::new();
-    let refusal = loop {
-        let created = create(&mut worker, "a", &format!("user-{}", ids.len()));
-        if created.status != 201 {
-            break created;
-        }
-        ids.push(id(&created));
-    };
+    let (ids, refusal) = fill_up(&mut worker, "user");
     assert_eq!(refusal.status, 507, "{}", String::from_utf8_lossy(&refusal.body));
     assert!(ids.len() > 20, "only {} users fit", ids.len());
     let size = envoy.size();
@@ -166,11 +187,30 @@ fn a_full_table_refuses_writes_loses_none_and_deletions_make_room() {
     }
     assert_eq!(total(&get(&mut worker, "a", "/Users")), ids.len() as u64);
     for user in &ids {
-        let gone = ask(&mut worker, &request("a", "t", "DELETE", &format!("/Users/{user}"), &Value::Null));
-        assert_eq!(gone.status, 204);
+        assert_eq!(delete(&mut worker, user), 204);
     }
     assert_eq!(total(&get(&mut worker, "a", "/Users")), 0);
-    (0..ids.len()).for_each(|n| drop(id(&create(&mut worker, "a", &format!("again-{n}")))));
+    // Where pages come to lie is chance, and so is how many fit.
+    (0..ids.len() / 2).for_each(|n| drop(id(&create(&mut worker, "a", &format!("again-{n}")))));
+}
+
+#[test]
+fn deletions_make_room_wherever_pages_lie_and_however_often_the_table_fills() {
+    for seed in 0..3 {
+        envoy::seed_entropy(seed);
+        let mut random = Random(seed);
+        let envoy = Envoy::new();
+        let mut worker = worker(envoy.handle(0), &document(&["a"], tight()));
+        let mut ids = Vec::new();
+        for round in 0..4 {
+            ids.extend(fill_up(&mut worker, &format!("user-{round}")).0);
+            let keep = if round % 2 == 0 { ids.len() / 2 } else { 0 };
+            while ids.len() > keep {
+                let user = ids.swap_remove(random.below(ids.len()));
+                assert_eq!(delete(&mut worker, &user), 204, "seed {seed}, round {round}, {} users left", ids.len());
+            }
+        }
+    }
 }
 
 #[test]

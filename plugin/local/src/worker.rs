@@ -16,8 +16,9 @@ use scim_engine::store::{
     DirectoryId, Fault, Handler, Head, Outcome, Page, PageCache, PageId, Session, Turn, Txn, View,
 };
 use scim_filter::bucket::Bucket;
+use scim_filter::rates::Rates;
 use scim_filter::shared::Shared;
-use scim_filter::worker::{VERSION_HEADER, declared_length, has_one_bearer, too_large};
+use scim_filter::worker::{VERSION_HEADER, declared_length, has_one_bearer, too_large, too_many};
 
 use crate::config::Config;
 use crate::store::Store;
@@ -26,12 +27,17 @@ use crate::table::{Full, Room};
 /// How often a worker may look for slots to free, per second: each time it looks at every slot.
 const SWEEPS: u32 = 1;
 
+/// How often a worker may say that there is no room, per second.
+const COMPLAINTS: u32 = 1;
+
 /// One worker.
 pub struct Worker<S> {
     config: Rc<Config>,
     pub(crate) store: Store<S>,
     cache: PageCache,
+    rates: Rates<S>,
     sweeps: Bucket,
+    complaints: Bucket,
 }
 
 /// Fresh entropy, for each run of a request.
@@ -41,9 +47,11 @@ impl<S: Shared> Worker<S> {
     /// A worker over what all workers of this Envoy share.
     pub fn new(config: Rc<Config>, shared: Rc<S>) -> Self {
         Self {
+            rates: Rates::new(Rc::clone(&shared), config.slots.connections, config.rate),
             store: Store::new(shared, Rc::clone(&config)),
             cache: PageCache::new(config.slots.worker_bytes),
             sweeps: Bucket::new(SWEEPS),
+            complaints: Bucket::new(COMPLAINTS),
             config,
         }
     }
@@ -84,10 +92,13 @@ impl<S: Shared> Worker<S> {
         // What a directory that does not exist answers is what all these must answer.
         let head = if known { self.store.heads.load(&directory) } else { None };
         let head = head.and_then(|bytes| Head::decode(bytes.into()).ok()).map(Arc::new);
-        let view = View { heads: HashMap::from([(directory, head)]), pages: &self.cache };
+        let view = View { heads: HashMap::from([(directory.clone(), head)]), pages: &self.cache };
         // Nothing is made up from this seed: admission changes nothing.
         let env = Env::new(Timestamp(now / 1000), [0; 32], 0, &self.config.engine);
         match scim::admit(request, &view, &env) {
+            // Who is not let in uses up nobody's share.
+            Err(Fault::Refused(response)) if response.status == 401 => Some(response),
+            _ if !self.rates.take(&directory, now) => Some(too_many()),
             Err(Fault::Refused(response)) => Some(response),
             _ if declared_length(request) > self.body_limit() as u64 => Some(too_large().response()),
             _ => None,
@@ -98,14 +109,18 @@ impl<S: Shared> Worker<S> {
     pub fn serve(&mut self, request: &Request, entropy: Entropy, now: u64) -> Response {
         let room = if request.method == "DELETE" { Room::Reserve } else { Room::Common };
         let mut response = self.run(scim::handle, request, entropy(), now, room);
+        if self.store.is_full() && room == Room::Reserve {
+            self.reclaim(request);
+            response = self.run(scim::handle, request, entropy(), now, room);
+        }
         if self.store.is_full() && self.sweeps.take(now) {
             self.sweep(entropy, now);
             response = self.run(scim::handle, request, entropy(), now, room);
-            if self.store.is_full() {
-                log::error!("writes are refused for want of room: `slots.pages` is {}", self.config.slots.pages);
-            }
         }
         if self.store.is_full() {
+            if self.complaints.take(now) {
+                log::error!("writes are refused for want of room: `slots.pages` is {}", self.config.slots.pages);
+            }
             return ScimError::new(Kind::InsufficientStorage, "there is no room left: nothing was changed").response();
         }
         response.headers.retain(|(name, _)| *name != VERSION_HEADER);
@@ -138,6 +153,14 @@ impl<S: Shared> Worker<S> {
                 }
             }
         }
+    }
+
+    /// Frees the slots of what the latest merge replaced, which otherwise keeps them until the next one. A reader that
+    /// still needs one of these pages starts again from the head that replaced them.
+    fn reclaim(&mut self, request: &Request) {
+        let head = scim::connection_of(&request.target).and_then(|directory| self.store.heads.load(&directory));
+        let head = head.and_then(|bytes| Head::decode(bytes.into()).ok());
+        head.iter().flat_map(|head| head.garbage()).for_each(|id| self.store.pages.remove(id));
     }
 
     /// Frees the slots of pages that no head refers to, which workers left behind that ended in the midst of a commit.
