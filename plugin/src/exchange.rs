@@ -2,6 +2,7 @@
 //!
 //! All of them hold words of this filter, the connection's id and numbers: nothing of tokens, names or resources.
 
+use scim_engine::http::Response;
 use scim_engine::scim::Route;
 use scim_engine::store::DirectoryId;
 
@@ -15,6 +16,8 @@ pub struct Exchange {
     began: u64,
     /// Status of the answer, once there is one.
     status: Option<u16>,
+    /// Whether it is known which error of SCIM it is.
+    explained: bool,
 }
 
 impl Exchange {
@@ -23,7 +26,20 @@ impl Exchange {
         let operation = metrics::operation(method, &route.endpoint);
         host::tell("scim_connection", route.connection.as_str());
         host::tell("scim_operation", operation);
-        Self { connection: route.connection, operation, began: now, status: None }
+        Self { connection: route.connection, operation, began: now, status: None, explained: false }
+    }
+
+    /// This edge answers at `now`, with this.
+    pub fn answer(&mut self, response: &Response, now: u64) {
+        self.answered(response.status, "edge", now);
+        if response.status >= 400 {
+            self.explained(&response.body);
+        }
+    }
+
+    /// Whether it has its answer.
+    pub fn is_answered(&self) -> bool {
+        self.status.is_some()
     }
 
     /// The answer's head leaves at `now`, made by the `edge` or the `origin`.
@@ -35,22 +51,23 @@ impl Exchange {
         self.count(outcome, answered_by, now);
     }
 
-    /// Whether the answer is an error.
-    pub fn is_refused(&self) -> bool {
-        self.status.is_some_and(|status| status >= 400)
+    /// Whether the answer is an error nobody has explained.
+    pub fn is_unexplained(&self) -> bool {
+        !self.explained && self.status.is_some_and(|status| status >= 400)
     }
 
     /// The body of a refusal leaves: it says which error of SCIM it is (RFC 7644 section 3.12).
-    pub fn explained(&self, body: &[u8]) {
+    pub fn explained(&mut self, body: &[u8]) {
+        self.explained = true;
         if let Some(scim_type) = scim_type(body) {
             host::tell("scim_type", scim_type);
         }
     }
 
-    /// The stream ends at `now`; without an answer, the client has left.
-    pub fn ended(&self, now: u64) {
-        if self.status.is_none() {
-            self.count("abandoned", "nobody", now);
+    /// The stream ends; without an answer, the client has left.
+    pub fn ended(&self) {
+        if !self.is_answered() {
+            self.count("abandoned", "nobody", host::now());
         }
     }
 

@@ -43,7 +43,9 @@ impl Gate {
 
 impl Context for Gate {
     fn on_done(&mut self) -> bool {
-        self.worker.borrow_mut().gone(self.context, host::now());
+        if self.worker.borrow().knows(self.context) {
+            self.worker.borrow_mut().gone(self.context, host::now());
+        }
         true
     }
 }

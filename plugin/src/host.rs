@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
@@ -38,6 +39,13 @@ pub fn now() -> u64 {
     since.and_then(|since| u64::try_from(since.as_micros()).ok()).unwrap_or(0)
 }
 
+/// Address of the client of the stream in effect, as Envoy determined it.
+pub fn source() -> Option<IpAddr> {
+    let address = hostcalls::get_property(vec!["source", "address"]).ok().flatten()?;
+    let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
+    Some(address.ip())
+}
+
 /// Fresh bytes of the host's secure generator.
 pub fn entropy() -> [u8; 32] {
     let mut bytes = [0; 32];
@@ -50,18 +58,30 @@ pub fn entropy() -> [u8; 32] {
 /// Tells an answer of this edge from one of its origin, for whoever looks into a deployment: the edge's version.
 const EDGE_HEADER: &str = "x-scim-edge";
 
-thread_local! {
-    /// Metrics this worker has used, by Envoy's number: looked up by name once.
-    static METRICS: RefCell<HashMap<Metric, u32>> = RefCell::default();
+/// A metric in Envoy: its number, looked up by name once, and what its counter has not been told yet.
+struct Defined {
+    id: u32,
+    waiting: u64,
 }
 
-/// Adds to a counter, or a sample to a histogram.
+thread_local! {
+    /// Metrics this worker has used.
+    static METRICS: RefCell<HashMap<Metric, Defined>> = RefCell::default();
+}
+
+/// Adds to a counter, or a sample to a histogram. Envoy learns of a counter when it is [`report`]ed: a call to Envoy for
+/// each would cost more than most requests.
 pub fn measure(metric: Metric, value: u64) {
-    let known = METRICS.with_borrow(|metrics| metrics.get(&metric).copied());
-    let Some(id) = known.or_else(|| define(metric)) else { return };
-    if hostcalls::record_metric(id, value).is_err() {
-        log::debug!("`{}` takes no value", metric.name());
-    }
+    METRICS.with_borrow_mut(|metrics| {
+        if !metrics.contains_key(&metric) {
+            metrics.extend(define(metric).map(|defined| (metric, defined)));
+        }
+        match metrics.get_mut(&metric) {
+            Some(defined) if metric.is_histogram() => record(defined.id, value),
+            Some(defined) => defined.waiting += value,
+            None => log::debug!("`{}` can not be defined", metric.name()),
+        }
+    });
 }
 
 /// The same for several.
@@ -69,11 +89,24 @@ pub fn measure_all(measured: impl Iterator<Item = (Metric, u64)>) {
     measured.for_each(|(metric, value)| measure(metric, value));
 }
 
-fn define(metric: Metric) -> Option<u32> {
+/// Tells Envoy what was counted since the last time; to be called every second or so, and at the end.
+pub fn report() {
+    METRICS.with_borrow_mut(|metrics| {
+        for defined in metrics.values_mut().filter(|defined| defined.waiting > 0) {
+            record(defined.id, std::mem::take(&mut defined.waiting));
+        }
+    });
+}
+
+fn record(id: u32, value: u64) {
+    if hostcalls::record_metric(id, value).is_err() {
+        log::debug!("metric {id} takes no value");
+    }
+}
+
+fn define(metric: Metric) -> Option<Defined> {
     let kind = if metric.is_histogram() { MetricType::Histogram } else { MetricType::Counter };
-    let id = hostcalls::define_metric(kind, &metric.name()).ok()?;
-    METRICS.with_borrow_mut(|metrics| metrics.insert(metric, id));
-    Some(id)
+    hostcalls::define_metric(kind, &metric.name()).ok().map(|id| Defined { id, waiting: 0 })
 }
 
 /// Makes a fact about the stream in effect readable as `%FILTER_STATE(wasm.name:PLAIN)%`.

@@ -1,11 +1,11 @@
 //! One stream: Envoy's callbacks turned into the worker's questions.
 
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
+use scim_engine::edge::CLIENT_HEADER;
 use scim_engine::error::SCIM_JSON;
 use scim_engine::http::{Request, Response};
 use scim_engine::scim::Route;
@@ -38,6 +38,15 @@ impl RequestContext {
         Self { context, worker, wake, exchange: None, received: 0, replacement: None }
     }
 
+    /// Answers in the place of the origin.
+    fn answer(&mut self, response: &Response) -> Action {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.answer(response, host::now());
+        }
+        host::answer(response);
+        Action::Pause
+    }
+
     /// Puts another answer in the place of the one that goes by.
     fn replace_answer(&mut self, response: Response) {
         let set = |name: &str, value: Option<&str>| hostcalls::set_map_value(MapType::HttpResponseHeaders, name, value);
@@ -54,11 +63,11 @@ impl RequestContext {
 
 impl Context for RequestContext {
     fn on_done(&mut self) -> bool {
-        if let Some(worker) = self.worker.as_ref().filter(|_| self.exchange.is_some()) {
+        if let Some(worker) = self.worker.as_ref().filter(|worker| worker.borrow().knows(self.context)) {
             worker.borrow_mut().gone(self.context, host::now());
         }
         if let Some(exchange) = &self.exchange {
-            exchange.ended(host::now());
+            exchange.ended();
         }
         true
     }
@@ -70,13 +79,16 @@ impl HttpContext for RequestContext {
             host::answer(&worker::no_origin());
             return Action::Pause;
         };
-        let Some(route) = route() else {
-            host::introduce(None);
+        let request = request();
+        let Some(route) = Route::parse(request.path()) else {
+            if request.header_values(CLIENT_HEADER).next().is_some() {
+                host::introduce(None);
+            }
             return Action::Continue;
         };
-        let (request, now) = (request(), host::now());
+        let now = host::now();
         self.exchange = Some(Exchange::begin(route, &request.method, now));
-        let verdict = worker.borrow_mut().arrive(self.context, request, now);
+        let verdict = worker.borrow_mut().arrive(self.context, request, now, host::source);
         host::measure_all(worker.borrow_mut().measured());
         if worker.borrow().has_calls() {
             host::wake(self.wake);
@@ -87,10 +99,7 @@ impl HttpContext for RequestContext {
                 Action::Continue
             }
             Verdict::Hold => Action::Pause,
-            Verdict::Answer(response) => {
-                host::answer(&response);
-                Action::Pause
-            }
+            Verdict::Answer(response) => self.answer(&response),
         }
     }
 
@@ -101,14 +110,15 @@ impl HttpContext for RequestContext {
         self.received = if held { size } else { self.received.saturating_add(size) };
         let refusal = worker.borrow_mut().received(self.context, self.received, host::now());
         if let Some(refusal) = refusal {
-            host::answer(&refusal);
-            return Action::Pause;
+            return self.answer(&refusal);
         }
         if held { Action::Pause } else { Action::Continue }
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(worker) = self.worker.as_ref().filter(|_| self.exchange.is_some()) else { return Action::Continue };
+        // What was answered here has been told of.
+        let open = self.exchange.as_ref().is_some_and(|exchange| !exchange.is_answered());
+        let Some(worker) = self.worker.as_ref().filter(|_| open) else { return Action::Continue };
         let is_forwarded = worker.borrow().is_forwarded(self.context);
         if is_forwarded {
             let answered = answered();
@@ -133,7 +143,7 @@ impl HttpContext for RequestContext {
         if let Some(body) = &mut self.replacement {
             let body = std::mem::take(body);
             self.set_http_response_body(0, size, &body);
-        } else if let Some(exchange) = self.exchange.as_ref().filter(|exchange| exchange.is_refused()) {
+        } else if let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.is_unexplained()) {
             let body = hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size.min(ERROR_BYTES)).ok().flatten();
             exchange.explained(&body.unwrap_or_default());
         }
@@ -141,16 +151,9 @@ impl HttpContext for RequestContext {
     }
 }
 
-/// What the path names, if it is one of a connection's SCIM service.
-pub fn route() -> Option<Route> {
-    let target = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, ":path").ok().flatten()?;
-    let target = std::str::from_utf8(&target).ok()?;
-    Route::parse(target.split_once('?').map_or(target, |(path, _)| path))
-}
-
-/// The request's head. Only getters of bytes are used: a value that is not UTF-8 would trap in the others.
+/// The request's head, but for where it comes from. Only getters of bytes are used: a value that is not UTF-8 would trap in the others.
 pub fn request() -> Request {
-    let mut request = Request { source: source(), ..Request::default() };
+    let mut request = Request::default();
     for (name, value) in hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default() {
         match name.as_str() {
             ":method" => request.method = String::from_utf8(value).unwrap_or_default(),
@@ -162,13 +165,6 @@ pub fn request() -> Request {
         }
     }
     request
-}
-
-/// Address of the client, as Envoy determined it.
-fn source() -> Option<std::net::IpAddr> {
-    let address = hostcalls::get_property(vec!["source", "address"]).ok().flatten()?;
-    let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
-    Some(address.ip())
 }
 
 /// A field of the answer's head.

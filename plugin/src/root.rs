@@ -15,7 +15,7 @@ use crate::origin::{self, Call, Reply};
 use crate::request::RequestContext;
 use crate::worker::{Verdict, Worker};
 
-/// How often the origin is told what was refused.
+/// How often the origin is told what was refused, and Envoy what was counted.
 const REPORTS: Duration = Duration::from_secs(1);
 
 /// A worker as its root and its requests share it.
@@ -101,6 +101,11 @@ fn reply(num_headers: usize, body_size: usize) -> Reply {
 }
 
 impl Context for Root {
+    fn on_done(&mut self) -> bool {
+        host::report();
+        true
+    }
+
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, body_size: usize, _: usize) {
         let Some(worker) = &self.worker else { return };
         let reply = reply(num_headers, body_size);
@@ -132,6 +137,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        host::report();
         if let Some(worker) = &self.worker {
             worker.borrow_mut().report(host::now());
             self.launch();

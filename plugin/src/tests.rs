@@ -4,6 +4,7 @@ mod decision;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,11 +25,16 @@ const SECOND: u64 = 1_000_000;
 /// When every test begins, in microseconds.
 const START: u64 = 1_800_000_000 * SECOND;
 
+thread_local! {
+    /// Where the client of the stream in effect is.
+    static SOURCE: Cell<Option<IpAddr>> = const { Cell::new(None) };
+}
+
 /// Shared data as Envoy keeps it: generations count up and never are 0.
 #[derive(Default)]
 pub struct Memory {
     pub values: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
-    generation: Cell<u32>,
+    pub generation: Cell<u32>,
 }
 
 impl Shared for Rc<Memory> {
@@ -194,11 +200,12 @@ impl Place {
     }
 
     /// Sends a request's head to a worker.
-    fn arrive(&self, worker: usize, request: Request) -> (Context, Verdict) {
+    fn arrive(&self, worker: usize, mut request: Request) -> (Context, Verdict) {
         let context = self.contexts.get();
         self.contexts.set(context + 1);
         self.pass(1);
-        let verdict = self.workers[worker].borrow_mut().arrive(context, request, self.now.get());
+        SOURCE.set(request.source.take());
+        let verdict = self.workers[worker].borrow_mut().arrive(context, request, self.now.get(), || SOURCE.get());
         (context, verdict)
     }
 

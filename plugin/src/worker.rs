@@ -14,6 +14,7 @@
 mod decide;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -72,11 +73,18 @@ pub struct Worker<S> {
     measured: Vec<(Metric, u64)>,
 }
 
+/// Tells where the client of the stream in effect is: a call to Envoy, which most requests can do without.
+pub type Locate = fn() -> Option<IpAddr>;
+
 /// A SCIM request that is not finished.
 struct Ticket {
     directory: DirectoryId,
     request: Request,
+    /// How to find out where it comes from; `None` once that is known.
+    locate: Option<Locate>,
     arrived: u64,
+    /// The head it was last admitted or refused by.
+    seen: Option<Arc<Head>>,
     /// The version below which this request may not read: that of the latest write answered before it came.
     floor: u64,
     /// What its own check of the head said.
@@ -101,7 +109,9 @@ impl Ticket {
             write: scim::may_write(&request),
             directory,
             request,
+            locate: None,
             arrived,
+            seen: None,
             floor: 0,
             checked: None,
             fetch: Fetch::None,
@@ -109,6 +119,13 @@ impl Ticket {
             forwarded: false,
             counted: false,
             pending: None,
+        }
+    }
+
+    /// Finds out where it comes from.
+    fn locate(&mut self) {
+        if let Some(locate) = self.locate.take() {
+            self.request.source = locate();
         }
     }
 
@@ -183,10 +200,10 @@ impl<S: Shared> Worker<S> {
         *self = Self { calls, tickets, refusals, ..Self::new(config, shared) };
     }
 
-    /// A request's head arrived at `now`.
-    pub fn arrive(&mut self, context: Context, request: Request, now: u64) -> Verdict {
+    /// A request's head arrived at `now`; its source is found out when it matters.
+    pub fn arrive(&mut self, context: Context, request: Request, now: u64, locate: Locate) -> Verdict {
         let Some(directory) = scim::connection_of(&request.target) else { return Verdict::Pass };
-        let mut ticket = Ticket::new(directory, request, now);
+        let mut ticket = Ticket { locate: Some(locate), ..Ticket::new(directory, request, now) };
         if !has_one_bearer(&ticket.request) {
             // What a directory that does not exist answers is what this one must answer.
             ticket.checked = Some(Check::Absent);
@@ -276,10 +293,10 @@ impl<S: Shared> Worker<S> {
             return None;
         }
         let response = too_large().response();
-        if let Some(ticket) = self.tickets.remove(&context) {
+        if let Some(mut ticket) = self.tickets.remove(&context) {
             // One that is not forwarded may be anybody's.
             if ticket.forwarded {
-                self.note(&ticket, &response);
+                self.note(&mut ticket, &response);
             }
             self.abandon(context, &ticket, now);
         }
@@ -310,6 +327,11 @@ impl<S: Shared> Worker<S> {
         self.tickets.get(&context).is_some_and(|ticket| !ticket.forwarded)
     }
 
+    /// Whether this request is not finished.
+    pub fn knows(&self, context: Context) -> bool {
+        self.tickets.contains_key(&context)
+    }
+
     /// A stream ended. A write whose answer never came may still have been done.
     pub fn gone(&mut self, context: Context, now: u64) {
         if let Some(ticket) = self.tickets.remove(&context) {
@@ -325,15 +347,17 @@ impl<S: Shared> Worker<S> {
     }
 
     /// Notes a refusal for the log of a connection that exists, or may.
-    fn note(&mut self, ticket: &Ticket, response: &Response) {
+    fn note(&mut self, ticket: &mut Ticket, response: &Response) {
         if self.replica.is_absent(&ticket.directory, ticket.arrived, self.config.max_staleness) {
             return;
         }
-        let head = self.replica.heads.get(&ticket.directory).head;
-        let env = Env::new(Timestamp(ticket.arrived / 1000), [0; 32], 0, &self.config.engine);
-        let record = || head.as_ref().and_then(|head| Record::from_bytes(head.record()));
-        self.refusals.note(&ticket.directory, head.is_some(), || {
-            scim::refusal(&ticket.request, response, record().as_ref(), &env)
+        let head = ticket.seen.take().or_else(|| self.replica.heads.get(&ticket.directory).head);
+        let config = Rc::clone(&self.config);
+        self.refusals.note(&ticket.directory.clone(), head.is_some(), || {
+            ticket.locate();
+            let env = Env::new(Timestamp(ticket.arrived / 1000), [0; 32], 0, &config.engine);
+            let record = head.as_ref().and_then(|head| record(head));
+            scim::refusal(&ticket.request, response, record.as_deref(), &env)
         });
     }
 
@@ -341,14 +365,12 @@ impl<S: Shared> Worker<S> {
     fn settle(&mut self, context: Context, mut ticket: Ticket, now: u64) -> Verdict {
         let verdict = self.advance(context, &mut ticket, now);
         match &verdict {
-            Verdict::Hold => {
+            Verdict::Hold | Verdict::Forward => {
+                ticket.locate();
+                ticket.forwarded = verdict == Verdict::Forward;
                 self.tickets.insert(context, ticket);
             }
-            Verdict::Forward => {
-                ticket.forwarded = true;
-                self.tickets.insert(context, ticket);
-            }
-            Verdict::Answer(response) if response.status >= 400 => self.note(&ticket, response),
+            Verdict::Answer(response) if response.status >= 400 => self.note(&mut ticket, response),
             Verdict::Pass | Verdict::Answer(_) | Verdict::Rule(_) => {}
         }
         verdict
@@ -366,6 +388,10 @@ impl<S: Shared> Worker<S> {
             Ok(current) => current,
             Err(verdict) => return verdict,
         };
+        if current.head.as_ref().is_some_and(names_networks) {
+            ticket.locate();
+        }
+        ticket.seen = current.head.clone();
         match self.step(ticket, &current, scim::admit) {
             // Who is not let in learns nothing of what is kept, and uses up nobody's share.
             Err(Fault::Refused(response)) if response.status == 401 => {
@@ -380,7 +406,7 @@ impl<S: Shared> Worker<S> {
     }
 
     /// Step 3: whether the connection's rate allows the request; it counts once, however often it is run.
-    fn has_share(&self, ticket: &mut Ticket, now: u64) -> bool {
+    fn has_share(&mut self, ticket: &mut Ticket, now: u64) -> bool {
         ticket.counted = ticket.counted || self.rates.take(&ticket.directory, now);
         ticket.counted
     }
@@ -606,6 +632,15 @@ impl<S: Shared> Worker<S> {
         ticket.fetch = Fetch::Whole;
         Verdict::Hold
     }
+}
+
+fn record(head: &Arc<Head>) -> Option<Arc<Record>> {
+    head.record_as(Record::from_bytes)
+}
+
+/// Whether a token of the connection is good in some networks only.
+fn names_networks(head: &Arc<Head>) -> bool {
+    record(head).is_some_and(|record| record.tokens.iter().any(|token| !token.cidrs.is_empty()))
 }
 
 enum Landed {

@@ -88,7 +88,9 @@ pub fn browse(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Respo
 
 /// Whether a request may commit, by its method and path alone.
 pub fn may_write(request: &Request) -> bool {
-    Route::parse(request.path()).is_some_and(|route| access::access(request, &route.endpoint) == Access::Write)
+    let reads = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    let writes = |route: Route| access::access(request, &route.endpoint) == Access::Write;
+    !reads && Route::parse(request.path()).is_some_and(writes)
 }
 
 /// A refusal, and the work of noting it in the connection's log.

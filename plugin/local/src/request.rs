@@ -7,6 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType};
 use scim_engine::http::{Request, Response};
+use scim_engine::scim::Route;
 use scim_filter::exchange::Exchange;
 use scim_filter::host::{self, SharedData};
 use scim_filter::request;
@@ -58,8 +59,7 @@ impl RequestContext {
     fn answer(&mut self, response: &Response) -> Action {
         self.stream = Stream::Answered;
         if let Some(exchange) = &mut self.exchange {
-            exchange.answered(response.status, "edge", host::now());
-            exchange.explained(&response.body);
+            exchange.answer(response, host::now());
         }
         host::answer(response);
         Action::Pause
@@ -69,7 +69,7 @@ impl RequestContext {
 impl Context for RequestContext {
     fn on_done(&mut self) -> bool {
         if let Some(exchange) = &self.exchange {
-            exchange.ended(host::now());
+            exchange.ended();
         }
         true
     }
@@ -77,8 +77,10 @@ impl Context for RequestContext {
 
 impl HttpContext for RequestContext {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let Some(route) = request::route() else { return Action::Continue };
-        let (request, now) = (request::request(), host::now());
+        let mut request = request::request();
+        let Some(route) = Route::parse(request.path()) else { return Action::Continue };
+        request.source = host::source();
+        let now = host::now();
         self.exchange = Some(Exchange::begin(route, &request.method, now));
         let Some(worker) = &self.worker else { return self.answer(&no_origin()) };
         let refusal = worker.borrow_mut().refusal(&request, now);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -11,6 +12,9 @@ use scim_filter::host::{self, SharedData};
 use crate::config::Config;
 use crate::request::{RequestContext, SharedWorker};
 use crate::worker::Worker;
+
+/// How often Envoy is told what was counted.
+const REPORTS: Duration = Duration::from_secs(1);
 
 /// The root context.
 #[derive(Default)]
@@ -34,11 +38,17 @@ impl Root {
             );
         }
         self.worker = Some(Rc::new(RefCell::new(worker)));
+        self.set_tick_period(REPORTS);
         Ok(())
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_done(&mut self) -> bool {
+        host::report();
+        true
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
@@ -50,6 +60,10 @@ impl RootContext for Root {
             log::error!("configuration refused: {refused}");
         }
         configured.is_ok()
+    }
+
+    fn on_tick(&mut self) {
+        host::report();
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
