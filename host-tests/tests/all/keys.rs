@@ -35,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("keys::users_are_known_by_the_published_keys_and_by_nothing_else", published),
         trial("keys::a_key_that_came_later_is_fetched_once_and_invented_ones_are_not_run_after", rolled_over),
+        trial("keys::a_key_that_came_later_is_found_by_tokens_that_name_none", rolled_over_unnamed),
         trial("keys::users_go_on_while_their_issuer_is_down_and_over_a_restart", down),
         trial("keys::an_issuer_that_misbehaves_leaves_users_out_until_it_does_better", misbehaving),
         trial("keys::a_host_that_is_not_allowed_is_never_asked", not_allowed),
@@ -83,7 +84,16 @@ impl Signer {
 
     /// The same under another key's name.
     fn token_as(&self, id: &str, change: Value) -> String {
-        let header = Header { kid: Some(id.to_owned()), ..Header::new(self.algorithm) };
+        self.signed(Some(id.to_owned()), change)
+    }
+
+    /// The same under no name.
+    fn token_unnamed(&self) -> String {
+        self.signed(None, Value::Null)
+    }
+
+    fn signed(&self, kid: Option<String>, change: Value) -> String {
+        let header = Header { kid, ..Header::new(self.algorithm) };
         jsonwebtoken::encode(&header, &claims(change), &self.key).unwrap()
     }
 }
@@ -315,6 +325,21 @@ fn rolled_over() -> Result<()> {
     ensure!(issuer.asked() == 2, "invented keys were run after: {} times", issuer.asked());
     world.expect("the old key, which is gone", &ED.token(Value::Null), 401)?;
     world.expect("the new key", &LATE.token(Value::Null), 200)
+}
+
+fn rolled_over_unnamed() -> Result<()> {
+    let issuer = Issuer::start(Answer::Keys(vec![&ED]))?;
+    let (_data, world) = World::of(&issuer)?;
+    world.expect("the first key", &ED.token_unnamed(), 200)?;
+    issuer.now(Answer::Keys(vec![&LATE]));
+    world.expect("the old key, nobody has noticed", &ED.token_unnamed(), 200)?;
+    world.expect("the key that came later", &LATE.token_unnamed(), 200)?;
+    for _ in 0..20 {
+        world.expect("a key that is gone", &ED.token_unnamed(), 401)?;
+        world.expect("a key nobody publishes", &RSA.token_unnamed(), 401)?;
+    }
+    ensure!(issuer.asked() == 2, "the issuer was asked {} times", issuer.asked());
+    world.expect("the new key", &LATE.token_unnamed(), 200)
 }
 
 fn down() -> Result<()> {

@@ -24,6 +24,9 @@ use serde::Deserialize;
 /// Shortest and longest RSA modulus, in bits (RFC 7518 section 3.3; beyond, checking one token would take too long).
 const RSA_BITS: (usize, usize) = (2048, 8192);
 
+/// What keys are good for.
+const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
+
 /// Public keys that verify users' tokens.
 #[derive(Clone)]
 pub struct KeySet(Vec<Key>);
@@ -93,10 +96,14 @@ impl KeySet {
         self.0.is_empty()
     }
 
-    /// Whether a token names a key that is not here: perhaps its issuer has rolled over to a new one.
+    /// Whether a token names a key that is not here, or names none and is signed by none of these: perhaps its issuer has
+    /// rolled over to a new one.
     pub fn lacks_key_of(&self, token: &str) -> bool {
-        let id = Header::of(token).and_then(|header| header.kid);
-        id.is_some_and(|id| !self.0.iter().any(|key| key.id.as_ref() == Some(&id)))
+        match Header::of(token) {
+            Some(Header { kid: Some(id), .. }) => !self.0.iter().any(|key| key.id.as_ref() == Some(&id)),
+            Some(Header { alg, .. }) => ALGORITHMS.contains(&alg.as_str()) && self.payload(token).is_none(),
+            None => false,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the keys are younger than the issuer's `max-age` says | nothing is asked |
 //! | they are older | they are asked for again |
-//! | a token names a key that is not among them | they are asked for again, for the issuer may have rolled over; so many times a minute and no more, for anybody can name a key |
+//! | a token names a key that is not among them, or names none and none of them has signed it | they are asked for again, for the issuer may have rolled over; so many times a minute and no more, for anybody can name a key |
 //! | the issuer cannot be reached, or answers nonsense | the keys at hand go on for [a day](STALE), and it is asked again after [a while](RETRY) |
 //!
 //! Like the engine, nothing here performs I/O. A host keeps [`Record`] where its instances share it.
@@ -83,7 +83,7 @@ impl Published {
         let Record { fetched, lifetime, failed, .. } = self.record;
         let old = self.keys.is_none() || now >= fetched.plus_seconds(lifetime);
         let rested = now >= failed.plus_seconds(RETRY);
-        rested && (old || self.is_unknown(token) && now >= self.record.sought.plus_seconds(SEEK))
+        rested && (old || now >= self.record.sought.plus_seconds(SEEK) && self.is_unknown(token))
     }
 
     /// Takes note of what the issuer gave: a key set and the answer's `cache-control`, or the reason why not.
@@ -159,6 +159,9 @@ mod tests {
     /// A token's header that names the key `b`, and one that names `a`.
     const NAMES_B: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6ImIifQ.e30.x";
     const NAMES_A: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.e30.x";
+    /// One that names no key, and that none has signed; and one of no algorithm that a key is good for.
+    const NAMES_NONE: &str = "eyJhbGciOiJFZERTQSJ9.e30.x";
+    const UNSIGNED: &str = "eyJhbGciOiJub25lIn0.e30.";
 
     fn set(kid: &str) -> String {
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
@@ -197,9 +200,12 @@ mod tests {
         let mut published = fetched(None);
         assert!(!published.is_due(Some(NAMES_A), at(1)));
         assert!(!published.is_due(Some("nonsense"), at(1)));
+        assert!(!published.is_due(Some(UNSIGNED), at(1)));
+        assert!(published.is_due(Some(NAMES_NONE), at(1)));
         assert!(published.is_due(Some(NAMES_B), at(1)));
         published.answered(Ok((set("a"), None)), Some(NAMES_B), at(1)).unwrap();
         assert!(!published.is_due(Some(NAMES_B), at(SEEK)));
+        assert!(!published.is_due(Some(NAMES_NONE), at(SEEK)));
         assert!(published.is_due(Some(NAMES_B), at(SEEK + 1)));
         published.answered(Ok((set("b"), None)), Some(NAMES_B), at(SEEK + 1)).unwrap();
         assert!(!published.is_due(Some(NAMES_B), at(SEEK + 2)));

@@ -23,14 +23,13 @@ thread_local! {
 
 /// The keys, for the user who presents that token.
 pub async fn keys(url: &str, token: Option<&str>) -> Option<Arc<KeySet>> {
-    loop {
-        let (due, serves) = known(url, |known| (known.is_due(token, now()), known.serves(token, now())));
-        if !due || (serves && FETCHING.get()) {
-            break;
-        }
+    while known(url, |known| known.is_due(token, now())) {
         if !FETCHING.get() {
             let _fetching = Fetching::begin();
             refresh(url, token).await;
+            break;
+        }
+        if known(url, |known| known.serves(token, now())) {
             break;
         }
         // Requests of one instance cannot wake each other.
