@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use scim_engine::env::Timestamp;
 use scim_host_tests::message::{Answer, Request};
 use scim_host_tests::place;
 use scim_host_tests::server::{Front, Server};
@@ -144,6 +146,17 @@ fn rotation() -> Result<()> {
     ensure!(!live(second)? && live(&third.trim().into())?, "the old token goes on");
     let both = operator.run(&["connection", "rotate", id, "--revoke-old", "--finish"])?;
     ensure!(both.status.code() == Some(2), "contradicting options are taken");
+
+    let bounded = operator.json(&["connection", "rotate", id, "--expires", "90d"])?;
+    let end = Timestamp::parse(text(&bounded["expiresAt"])?).context("no time")?.0 / 1000;
+    let days = end.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()).div_ceil(24 * 3600);
+    ensure!(days == 90 && live(&bounded["token"])?, "{bounded}");
+    let dated = operator.json(&["connection", "rotate", id, "--expires", "2099-12-31T00:00:00Z"])?;
+    ensure!(dated["expiresAt"] == "2099-12-31T00:00:00.000Z", "{dated}");
+    for wrong in ["soon", "2001-01-01T00:00:00Z", "90", "d"] {
+        let refused = operator.run(&["connection", "rotate", id, "--expires", wrong])?;
+        ensure!(refused.status.code() == Some(2), "{wrong}: {:?} {}", refused.status, said(&refused));
+    }
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! `scim-edge connection`: what a vendor does with its customers' connections.
 
 use std::io::{IsTerminal, Write, stdin, stdout};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
+use scim_engine::env::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
@@ -84,11 +86,14 @@ pub struct Rotate {
     /// A name for the new token
     #[arg(long)]
     name: Option<String>,
+    /// When the new token ends: a time such as 2027-01-31T00:00:00Z, or how long from now, such as 90d or 12h
+    #[arg(long, value_name = "TIME", value_parser = end)]
+    expires: Option<Timestamp>,
     /// Revoke the old tokens at once, without overlap
     #[arg(long, conflicts_with = "finish")]
     revoke_old: bool,
     /// Make no token: revoke all but the newest, once the identity provider has changed over
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with_all = ["name", "expires"])]
     finish: bool,
 }
 
@@ -224,7 +229,7 @@ fn synchronise(one: &One, on: bool) -> anyhow::Result<()> {
 
 /// The new token is shown before an old one is revoked: whatever fails then, nobody is left without.
 fn rotate(options: &Rotate) -> anyhow::Result<()> {
-    let Rotate { one, name, revoke_old, finish } = options;
+    let Rotate { one, name, expires, revoke_old, finish } = options;
     let (client, path) = (one.access.log_in()?, one.path()?);
     let old = tokens(&client, &path)?;
     if *finish {
@@ -235,21 +240,34 @@ fn rotate(options: &Rotate) -> anyhow::Result<()> {
         let outcome = json!({ "kept": newest["id"], "revoked": ids(&rest) });
         return one.access.print(&outcome, || format!("{} old tokens revoked", rest.len()));
     }
-    let body = name.as_ref().map_or_else(|| json!({}), |name| json!({ "name": name }));
-    let made = client.call("POST", &format!("{path}/tokens"), Some(&body))?;
+    let given = [("name", name.clone()), ("expiresAt", expires.map(Timestamp::rfc3339))];
+    let body: Map<_, _> =
+        given.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?.into()))).collect();
+    let made = client.call("POST", &format!("{path}/tokens"), Some(&body.into()))?;
     let live = if *revoke_old { Vec::new() } else { ids(&old) };
-    let outcome = json!({ "id": made["id"], "token": made["token"], "stillLive": live });
+    let outcome =
+        json!({ "id": made["id"], "token": made["token"], "expiresAt": made["expiresAt"], "stillLive": live });
     let next = if *revoke_old {
         "The old tokens are being revoked.".to_owned()
     } else {
         format!("{} old tokens go on: revoke them with `scim-edge connection rotate {} --finish`.", old.len(), one.id)
     };
     one.access.print(&outcome, || {
-        let shown = table::fields(&[("id", "id"), ("token", "token")], &outcome);
+        let shown = table::fields(&[("id", "id"), ("expires", "expiresAt"), ("token", "token")], &outcome);
         format!("{shown}\nThe token is shown this once: hand it to the identity provider. {next}\n")
     })?;
     stdout().flush()?;
     if *revoke_old { revoke(&client, &path, &old) } else { Ok(()) }
+}
+
+/// When a token is to end: a time, or a number of days or hours from now.
+fn end(text: &str) -> Result<Timestamp, String> {
+    let hours = [("d", 24), ("h", 1)].into_iter().find_map(|(unit, hours)| Some((text.strip_suffix(unit)?, hours)));
+    let seconds = hours.and_then(|(number, hours)| number.parse::<u64>().ok()?.checked_mul(hours * 3600));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let later = seconds.map(|seconds| Timestamp(0).plus_seconds(now.saturating_add(seconds)));
+    let time = later.or_else(|| Timestamp::parse(text));
+    time.ok_or_else(|| "give a time such as 2027-01-31T00:00:00Z, or 90d or 12h from now".to_owned())
 }
 
 fn ids(tokens: &[Value]) -> Vec<Value> {
