@@ -1,6 +1,5 @@
 //! Frontegg's own clients from npm, driven by `clients/frontegg.cjs`: they have to work unchanged.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +7,7 @@ use libtest_mimic::Trial;
 use scim_host_tests::place;
 use scim_host_tests::server::{Front, Server};
 
-use crate::shared::{fresh, trial};
+use crate::shared::{fresh, node_modules, trial};
 
 const MODULES: &[&str] = &["@frontegg/client@5.3.2", "@frontegg/rest-api@7.119.0"];
 const USER_SECRET: &str = "a secret of the tests, longer than 32 bytes";
@@ -21,7 +20,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn check() -> Result<()> {
-    let modules = modules()?;
+    let modules = node_modules("frontegg", MODULES)?;
     let data = fresh()?;
     let secret = format!("user_jwt_secret={USER_SECRET}");
     let server = Server::start_with(&data.path().join("data"), Front::None, &["--variable", &secret])?;
@@ -34,22 +33,4 @@ fn check() -> Result<()> {
     let went_well = said.lines().filter(|line| line.starts_with("ok ")).count();
     ensure!(went_well == CHECKS, "{went_well} checks in place of {CHECKS}: {said}");
     Ok(())
-}
-
-/// The directory of the clients, installed when they are not there.
-fn modules() -> Result<PathBuf> {
-    let directory = place::root().join("target/frontegg");
-    let marker = directory.join("modules.txt");
-    let wanted = MODULES.join("\n");
-    if std::fs::read_to_string(&marker).is_ok_and(|present| present == wanted) {
-        return Ok(directory);
-    }
-    std::fs::create_dir_all(&directory)?;
-    std::fs::write(directory.join("package.json"), r#"{"private":true}"#)?;
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]).arg(&directory).args(MODULES);
-    let status = npm.status().context("`npm` cannot be started: install Node.js 20 or later")?;
-    ensure!(status.success(), "{} cannot be installed", MODULES.join(" and "));
-    std::fs::write(marker, wanted)?;
-    Ok(directory)
 }

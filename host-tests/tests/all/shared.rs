@@ -1,8 +1,10 @@
 //! Servers that several suites use: started when the first of them asks, stopped at the end.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Failed, Trial};
 use scim_host_tests::place;
 use scim_host_tests::redis::Redis;
@@ -84,5 +86,25 @@ pub fn fresh() -> Result<TempDir> {
     std::fs::create_dir_all(&compiled)?;
     std::fs::create_dir(directory.path().join("data"))?;
     std::os::unix::fs::symlink(compiled, directory.path().join("data/compiled"))?;
+    Ok(directory)
+}
+
+/// The directory `target/{name}` with these modules of npm, installed when they are not there.
+pub fn node_modules(name: &str, modules: &[&str]) -> Result<PathBuf> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock();
+    let directory = place::root().join("target").join(name);
+    let marker = directory.join("modules.txt");
+    let wanted = modules.join("\n");
+    if std::fs::read_to_string(&marker).is_ok_and(|present| present == wanted) {
+        return Ok(directory);
+    }
+    std::fs::create_dir_all(&directory)?;
+    std::fs::write(directory.join("package.json"), r#"{"private":true}"#)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]).arg(&directory).args(modules);
+    let status = npm.status().context("`npm` cannot be started: install Node.js 20 or later")?;
+    ensure!(status.success(), "{} cannot be installed", modules.join(" and "));
+    std::fs::write(marker, wanted)?;
     Ok(directory)
 }
