@@ -5,16 +5,15 @@
 //! them (its header's change counter, <https://www.sqlite.org/fileformat.html>), so that figure depends on no clock.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use rusqlite::Connection;
-use serde_json::{Value, json};
 
+use crate::server::{Server, post};
 use crate::suite::person;
 
 /// Bytes of a head with its pending writes.
@@ -42,13 +41,6 @@ pub struct Disk {
     directory: PathBuf,
 }
 
-/// A server, stopped at the end.
-struct Server {
-    process: Child,
-    origin: String,
-    database: PathBuf,
-}
-
 /// Measures and prints.
 ///
 /// # Errors
@@ -65,15 +57,18 @@ pub fn measure(disk: &Disk) -> Result<()> {
     );
     for clients in &disk.clients {
         for group in &disk.group {
-            let server = Server::start(disk, *group)?;
-            let base = server.connection()?;
+            let data = disk.directory.join("data");
+            let variable = format!("commit_group={group}");
+            let server = Server::start(&disk.program, &data, &["--front", "none", "--variable", &variable])?;
+            let connection = server.connection("bench")?;
+            let base = (format!("{}/Users", connection.url), connection.token);
             // The first requests compile and fill caches.
-            server.create(&base, 1, 0..20)?;
-            let (before, cpu) = (server.transactions()?, server.cpu()?);
+            create(&base, 1, 0..20)?;
+            let (before, cpu) = (transactions_of(&data)?, server.cpu()?);
             let start = Instant::now();
-            server.create(&base, *clients, 20..20 + disk.users)?;
+            create(&base, *clients, 20..20 + disk.users)?;
             let (time, users) = (start.elapsed().as_secs_f64(), ratio(disk.users));
-            let made = f64::from(server.transactions()?.wrapping_sub(before)) / users;
+            let made = f64::from(transactions_of(&data)?.wrapping_sub(before)) / users;
             let cpu = (server.cpu()? - cpu) * 1e6 / users;
             let rate = users / time;
             println!("{clients:>7} {group:>5} {rate:>10.0} {:>13.2}x {made:>14.2} {cpu:>12.0}", rate / limit);
@@ -118,85 +113,26 @@ fn transactions(directory: &Path) -> Result<f64> {
     Ok(rate)
 }
 
-impl Server {
-    fn start(disk: &Disk, group: usize) -> Result<Self> {
-        let data = disk.directory.join("data");
-        let _old = std::fs::remove_dir_all(&data);
-        let mut command = Command::new(&disk.program);
-        command.args(["serve", "--front", "none", "--listen", "127.0.0.1:0", "--origin-listen", "127.0.0.1:0"]);
-        command.arg("--ready-json").arg("--data").arg(&data).arg("--variable").arg(format!("commit_group={group}"));
-        let mut process = command.stdout(Stdio::piped()).spawn().context("`scim-edge` cannot be started")?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
-        let ready: Value = serde_json::from_str(&line).context("`scim-edge serve` does not answer")?;
-        std::fs::write(disk.directory.join("ready"), &line)?;
-        let origin = ready["origin"].as_str().context("no origin")?.to_owned();
-        let database = data.join("sqlite_key_value.db");
-        Ok(Self { process, origin, database })
-    }
-
-    /// URL and token of a fresh connection.
-    fn connection(&self) -> Result<(String, String)> {
-        let ready: Value = serde_json::from_slice(&std::fs::read(
-            self.database.parent().and_then(Path::parent).context("no directory")?.join("ready"),
-        )?)?;
-        let login = json!({ "clientId": ready["clientId"], "secret": ready["secret"] });
-        let vendor = self.post(&format!("{}/auth/vendor/", self.origin), "", &login)?;
-        let path = format!("{}/directory/resources/v1/configurations/scim2", self.origin);
-        let wanted = json!({ "source": "okta", "connectionName": "bench" });
-        let made = self.post(&path, vendor["token"].as_str().unwrap_or_default(), &wanted)?;
-        let id = made["id"].as_str().context("no connection")?;
-        let token = made["token"].as_str().context("no token")?;
-        Ok((format!("{}/directory/resources/scim/v2.0/{id}/Users", self.origin), token.to_owned()))
-    }
-
-    /// Creates users, the clients taking turns.
-    fn create(&self, (url, token): &(String, String), clients: usize, users: std::ops::Range<usize>) -> Result<()> {
-        std::thread::scope(|scope| {
-            let client = |first: usize| {
-                let agent = ureq::Agent::new_with_defaults();
-                users
-                    .clone()
-                    .skip(first)
-                    .step_by(clients)
-                    .try_for_each(|number| post(&agent, url, token, &person(number)).map(drop))
-            };
-            let clients: Vec<_> = (0..clients).map(|first| scope.spawn(move || client(first))).collect();
-            clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client died"))?)
-        })
-    }
-
-    fn post(&self, url: &str, token: &str, body: &Value) -> Result<Value> {
-        post(&ureq::Agent::new_with_defaults(), url, token, body)
-    }
-
-    /// Transactions the database file has seen.
-    fn transactions(&self) -> Result<u32> {
-        let mut header = [0; 28];
-        File::open(&self.database)?.read_exact(&mut header)?;
-        let [.., a, b, c, d] = header;
-        Ok(u32::from_be_bytes([a, b, c, d]))
-    }
-
-    /// Seconds of CPU the server has used.
-    fn cpu(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok());
-        ticks(11).zip(ticks(12)).map(|(user, system)| (user + system) / 100.0).context("no CPU time")
-    }
+/// Creates users, the clients taking turns.
+fn create((url, token): &(String, String), clients: usize, users: std::ops::Range<usize>) -> Result<()> {
+    std::thread::scope(|scope| {
+        let client = |first: usize| {
+            let agent = ureq::Agent::new_with_defaults();
+            users
+                .clone()
+                .skip(first)
+                .step_by(clients)
+                .try_for_each(|number| post(&agent, url, token, &person(number)).map(drop))
+        };
+        let clients: Vec<_> = (0..clients).map(|first| scope.spawn(move || client(first))).collect();
+        clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client died"))?)
+    })
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _gone = self.process.kill();
-        let _ended = self.process.wait();
-    }
-}
-
-fn post(agent: &ureq::Agent, url: &str, token: &str, body: &Value) -> Result<Value> {
-    let request = agent.post(url).header("content-type", "application/json");
-    let mut answer = request.header("authorization", format!("Bearer {token}")).send(body.to_string().as_bytes())?;
-    ensure!(answer.status().is_success(), "{url}: {}", answer.status());
-    Ok(serde_json::from_slice(&answer.body_mut().read_to_vec()?)?)
+/// Transactions the database file has seen.
+fn transactions_of(data: &Path) -> Result<u32> {
+    let mut header = [0; 28];
+    File::open(data.join("sqlite_key_value.db"))?.read_exact(&mut header)?;
+    let [.., a, b, c, d] = header;
+    Ok(u32::from_be_bytes([a, b, c, d]))
 }

@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: what operations cost as a directory grows. Counts do not depend on the machine; times do.
 //! `cargo xtask bench disk`: how many writes a second a disk takes through the whole Spin world.
-//! `cargo xtask bench management`: what connections cost as an environment grows, and what the log costs a write.
+//! `cargo xtask bench management`: what connections cost as an environment grows, and what the log costs.
+//! `cargo xtask bench pages`: how long the dashboard's pages take as a directory grows.
 
 mod disk;
 mod management;
+mod pages;
+mod server;
 mod suite;
 mod world;
 
@@ -29,6 +32,8 @@ enum Section {
     Disk(disk::Disk),
     /// Requests of the management API among more and more connections, and writes with and without the provisioning log
     Management(management::Management),
+    /// Pages of the dashboard as directories grow, through the filter and the Spin world
+    Pages(pages::Pages),
 }
 
 /// What operations cost as a directory grows.
@@ -53,6 +58,7 @@ fn main() -> Result<()> {
     match arguments.section {
         Some(Section::Disk(disk)) => disk::measure(&disk),
         Some(Section::Management(management)) => management::measure(&management),
+        Some(Section::Pages(pages)) => pages::measure(&pages),
         None => growth(arguments.growth),
     }
 }

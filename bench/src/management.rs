@@ -1,17 +1,19 @@
 //! What managing connections costs as an environment grows, and what the provisioning log costs a write.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use scim_engine::env::Limits;
 use serde_json::json;
 
 use crate::print;
-use crate::suite::{Measured, person, sample};
-use crate::world::World;
+use crate::suite::{Measured, mean, person, sample};
+use crate::world::{Cost, World};
 
 /// Requests of each kind.
 const SAMPLES: usize = 40;
-/// Writes with the log and without.
-const WRITES: usize = 4000;
+/// Requests of each kind with the log and without.
+const REQUESTS: usize = 4000;
 /// Connections of each account.
 const ACCOUNT: usize = 50;
 
@@ -29,10 +31,8 @@ pub struct Management {
 /// A request is refused.
 pub fn measure(arguments: &Management) -> Result<()> {
     let limits = Limits::default();
-    let [without, with] = log(&limits)?;
-    println!("without the provisioning log, and with it");
-    print(&without, &without);
-    print(&with, &without);
+    println!("without the provisioning log, and with it: means of {REQUESTS} requests, half with nothing cached");
+    log(&limits)?;
     let mut baseline = Vec::new();
     for count in &arguments.connections {
         println!("{count} connections");
@@ -63,7 +63,8 @@ fn connections(count: usize, limits: &Limits) -> Result<Vec<Measured>> {
     let (middle, ..) = world.manage("GET", &middle, None, true)?;
     let middle = middle.context("there is no second page")?;
     let any = |i: usize| i.wrapping_mul(7919) % count;
-    let paths: [(&str, &dyn Fn(usize) -> String); 6] = [
+    let paths: [(&str, &dyn Fn(usize) -> String); 7] = [
+        ("list 1000, first page", &|_| "?limit=1000".to_owned()),
         ("list 100, first page", &|_| "?limit=100".to_owned()),
         ("list 100, from the middle", &|_| format!("?limit=100&cursor={middle}")),
         ("list an account of 50", &|i| format!("?tenantId=account-{}", any(i) / ACCOUNT)),
@@ -84,26 +85,52 @@ fn connections(count: usize, limits: &Limits) -> Result<Vec<Measured>> {
     Ok(measured)
 }
 
-/// The same writes without a log and with one, taken in turn.
+/// Requests without a log and with one, taken in turn: what each costs on average.
 ///
 /// # Errors
-/// One is refused.
-fn log(limits: &Limits) -> Result<[Vec<Measured>; 2]> {
+/// One is not answered as it should be.
+fn log(limits: &Limits) -> Result<()> {
     let silent = Limits { log_entries: 0, ..limits.clone() };
     let mut worlds = [World::new(&silent)?, World::new(limits)?];
-    let mut costs = [Vec::new(), Vec::new()];
-    for number in 0..WRITES {
+    compare("create a user", &mut worlds, |world, number, warm| {
+        Ok(world.send("POST", "/Users", Some(&person(number)), warm)?.1)
+    })?;
+    compare("be refused: there is no such user", &mut worlds, |world, _, warm| {
+        // So few a minute are all noted.
+        world.wait(Duration::from_secs(3));
+        let (refusal, cost) = world.ask("GET", "/Users/nobody", None, warm);
+        ensure!(refusal.status == 404, "{}", refusal.status);
+        Ok(cost)
+    })
+}
+
+fn compare(
+    name: &str,
+    worlds: &mut [World; 2],
+    request: impl Fn(&mut World, usize, bool) -> Result<Cost>,
+) -> Result<()> {
+    let mut costs = [Cost::default(); 2];
+    for number in 0..REQUESTS {
         // Whoever comes second finds the processor's caches filled.
         let second = usize::from(number % 4 < 2);
         for which in [1 - second, second] {
-            if let (Some(world), Some(costs)) = (worlds.get_mut(which), costs.get_mut(which)) {
-                costs.push(world.send("POST", "/Users", Some(&person(number)), number % 2 == 1)?.1);
+            if let (Some(world), Some(cost)) = (worlds.get_mut(which), costs.get_mut(which)) {
+                cost.add(request(world, number, number % 2 == 1)?);
             }
         }
     }
-    let [without, with] = costs.map(|costs| {
-        let cost = |i: usize, _| costs.get(i).copied().context("too few writes");
-        Ok::<_, anyhow::Error>(vec![sample("create a user", WRITES, cost)?])
-    });
-    Ok([without?, with?])
+    println!("{:36} {:>10} {:>10} {:>8}", name, "no log", "log", "ratio");
+    let [without, with] = costs;
+    let row = |what: &str, figure: fn(&Cost) -> u64, unit: f64| {
+        let [then, now] = [&without, &with].map(|cost| mean(figure(cost), REQUESTS) / unit);
+        let ratio = if then > 0.0 { format!("{:.2}x", now / then) } else { "-".to_owned() };
+        println!("{what:>36} {then:>10.2} {now:>10.2} {ratio:>8}");
+    };
+    row("calls", |cost| cost.calls, 1.0);
+    row("pages read", |cost| cost.pages_read, 1.0);
+    row("pages written", |cost| cost.pages_written, 1.0);
+    row("KiB written", |cost| cost.bytes_written, 1024.0);
+    row("CPU us", |cost| u64::try_from(cost.time.as_nanos()).unwrap_or_default(), 1000.0);
+    println!();
+    Ok(())
 }

@@ -33,7 +33,7 @@ pub struct Measured {
     pub pages_written: f64,
     /// KiB written, heads included.
     pub kib_written: f64,
-    /// Median time in microseconds, warm.
+    /// Median CPU time in microseconds, warm.
     pub micros: f64,
 }
 
@@ -187,7 +187,7 @@ fn is_warm(i: usize) -> bool {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures to look at")]
-fn mean(sum: u64, times: usize) -> f64 {
+pub fn mean(sum: u64, times: usize) -> f64 {
     sum as f64 / times as f64
 }
 

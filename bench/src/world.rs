@@ -1,9 +1,10 @@
 //! One connection in a store that counts, and requests against it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::time::{ClockId, clock_gettime};
 use scim_engine::env::{Config, Credential, Env, Limits, Timestamp};
 use scim_engine::http::{Request, Response};
 use scim_engine::store::memory::MemoryStore;
@@ -35,7 +36,7 @@ pub struct Cost {
     pub pages_written: u64,
     /// Bytes of pages and heads stored.
     pub bytes_written: u64,
-    /// Time spent, the store in memory included.
+    /// CPU time, the store in memory included.
     pub time: Duration,
 }
 
@@ -93,14 +94,25 @@ impl World {
     /// # Errors
     /// It is not answered 2xx.
     pub fn send(&mut self, method: &str, path: &str, request: Option<&Value>, warm: bool) -> Result<(Value, Cost)> {
-        let target = format!("{}{path}", self.base);
-        let config = Arc::clone(&self.serving);
-        let loading = std::mem::replace(&mut self.config, config);
-        let (response, cost) = self.call(scim::handle, method, &target, request, warm);
-        self.config = loading;
+        let (response, cost) = self.ask(method, path, request, warm);
         let answer = body(&response);
         ensure!((200..300).contains(&response.status), "{method} {path}: {} {answer}", response.status);
         Ok((answer, cost))
+    }
+
+    /// Sends a SCIM request, and takes any answer.
+    pub fn ask(&mut self, method: &str, path: &str, request: Option<&Value>, warm: bool) -> (Response, Cost) {
+        let target = format!("{}{path}", self.base);
+        let config = Arc::clone(&self.serving);
+        let loading = std::mem::replace(&mut self.config, config);
+        let asked = self.call(scim::handle, method, &target, request, warm);
+        self.config = loading;
+        asked
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, time: Duration) {
+        self.clock += u64::try_from(time.as_millis()).unwrap_or_default();
     }
 
     /// Fills the directory with resources; their ids.
@@ -257,7 +269,7 @@ impl World {
         let cold = PageCache::new(0);
         let cache = if warm { &self.warm } else { &cold };
         let mut cost = Cost::default();
-        let start = Instant::now();
+        let start = clock_gettime(ClockId::ThreadCPUTime);
         let mut session =
             Session::new(handler, request, seed(self.clock), Timestamp(self.clock), Arc::clone(&self.config))
                 .trusting_swaps();
@@ -273,7 +285,8 @@ impl World {
                 Turn::Done(response) => break response,
             }
         };
-        cost.time = start.elapsed();
+        let spent = clock_gettime(ClockId::ThreadCPUTime) - start;
+        cost.time = Duration::try_from(spent).unwrap_or_default();
         (response, cost)
     }
 }
@@ -297,7 +310,7 @@ impl Cost {
                 self.bytes_written += pages.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
             }
             Call::CreateHead { head, .. } | Call::SwapHead { head, .. } => self.bytes_written += head.len() as u64,
-            Call::LoadHead(_) | Call::Elect(_) | Call::DeletePages(..) => {}
+            Call::LoadHead(_) | Call::LoadHeads(_) | Call::Elect(_) | Call::DeletePages(..) => {}
         }
     }
 }

@@ -6,15 +6,18 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use scim_engine::env::{Config, Credential, Limits, Timestamp};
+use scim_engine::connections::connection::Connection;
+use scim_engine::env::{Config, Credential, Env, Limits, Timestamp};
 use scim_engine::http::{Request, Response};
+use scim_engine::scim::layout;
 use scim_engine::store::memory::{MemoryStore, run};
-use scim_engine::store::{Call, DirectoryId, Handler, PageCache, Reply, Session, Turn};
+use scim_engine::store::{Call, DirectoryId, Fault, Handler, Outcome, PageCache, Reply, Session, Turn, Txn, View};
 use scim_engine::{connections, scim};
 use serde_json::{Value, json};
 
 const CONNECTIONS: &str = "/directory/resources/v1/configurations/scim2";
 const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
 
 /// One connection of one deployment. Its clock moves by a second with every request.
 struct World {
@@ -129,6 +132,7 @@ fn directory(call: &Call) -> &str {
         | Call::CreateHead { directory, .. }
         | Call::SwapHead { directory, .. }
         | Call::DeletePages(directory, _) => directory.as_str(),
+        Call::LoadHeads(directories) => directories.first().map_or("", DirectoryId::as_str),
         Call::LoadPages(pages) => pages.first().map_or("", |(directory, _)| directory.as_str()),
     }
 }
@@ -341,7 +345,7 @@ fn a_store_that_fails_for_the_log_changes_no_answer() {
         Box::new(|_| true),
         Box::new(|call| matches!(call, Call::SwapHead { .. })),
         Box::new(|call| matches!(call, Call::StorePages(..) | Call::LoadPages(_))),
-        Box::new(|call| matches!(call, Call::LoadHead(_))),
+        Box::new(|call| matches!(call, Call::LoadHead(_) | Call::LoadHeads(_))),
         Box::new(|call| matches!(call, Call::DeletePages(..))),
     ];
     for (at, fails) in kinds.iter().enumerate() {
@@ -455,4 +459,99 @@ proptest! {
             prop_assert!(!item.to_string().contains("zq7"), "{item}");
         }
     }
+}
+
+/// What each of the last thirty days' hours has brought to the connection whose id is the target.
+fn activity(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+    let connection = Connection::open(view, &DirectoryId::new(&request.target).unwrap())?.unwrap();
+    let hours = connections::activity(view, &connection, 30 * 24, env)?;
+    let now = env.now.0 / HOUR;
+    let counts: Vec<_> = hours.iter().map(|hour| (now - hour.hour, hour.accepted, hour.refused)).collect();
+    Ok(Outcome { response: Response::json(200, "application/json", &json!(counts)), ..Outcome::default() })
+}
+
+impl World {
+    /// Hours ago, accepted, refused; the latest first.
+    fn activity(&self) -> Vec<(u64, u64, u64)> {
+        let request = Request { target: self.id.clone(), ..Request::default() };
+        let response = run(self.session(activity, request), &self.store, &self.cache);
+        serde_json::from_slice(&response.body).unwrap()
+    }
+
+    fn wait(&self, time: u64) {
+        self.clock.set(self.clock.get() + time);
+    }
+}
+
+#[test]
+fn accepted_and_refused_requests_are_counted_by_the_hour() {
+    let world = World::new(Limits { log_entries: 10, ..Limits::default() });
+    world.clock.set(world.clock.get() / HOUR * HOUR);
+    assert_eq!(world.activity(), []);
+    for number in 0..30 {
+        world.user(&format!("u{number}"));
+    }
+    world.send("POST", "/Users", json!({ "userName": "u1" }));
+    assert_eq!(world.activity(), [(0, 30, 1)], "the log has forgotten most of them, the count has not");
+    world.wait(2 * HOUR);
+    assert_eq!(world.activity(), [(2, 30, 1)]);
+    let mixed = json!({ "Operations": [
+        { "method": "POST", "path": "/Users", "bulkId": "a", "data": { "userName": "new" } },
+        { "method": "POST", "path": "/Users", "bulkId": "b", "data": { "userName": "u1" } },
+    ] });
+    assert_eq!(world.send("POST", "/Bulk", mixed).0, 200);
+    assert_eq!(world.activity(), [(0, 1, 1), (2, 30, 1)]);
+    world.send("GET", "/Users/nobody", Value::Null);
+    world.wait(24 * HOUR);
+    world.user("later");
+    assert_eq!(world.activity(), [(0, 1, 0), (24, 1, 2), (26, 30, 1)]);
+}
+
+#[test]
+fn counts_are_kept_for_a_month_and_then_go() {
+    let world = World::new(Limits { pending_entries: 2, page_bytes: 512, ..Limits::default() });
+    for number in 0..80 {
+        world.user(&format!("u{number}"));
+        world.send("GET", "/Users/nobody", Value::Null);
+        world.wait(20 * HOUR);
+    }
+    let counts = world.activity();
+    assert_eq!(counts.len(), (30 * 24 - 1) / 20, "{counts:?}");
+    assert!(counts.iter().all(|(_, accepted, refused)| (*accepted, *refused) == (1, 1)), "{counts:?}");
+    let id = DirectoryId::new(&world.id).unwrap();
+    for directory in [id, DirectoryId::new(&format!("log-{}", world.id)).unwrap()] {
+        let kept = stored(&world, &directory);
+        assert!(kept <= 31 * 24 / 20 + 1, "{kept} entries of {}", directory.as_str());
+    }
+}
+
+/// How many hours a directory still holds.
+fn stored(world: &World, directory: &DirectoryId) -> usize {
+    fn count(request: &Request, view: &View<'_>, _: &Env<'_>) -> Result<Outcome, Fault> {
+        let txn = Txn::open(view, &DirectoryId::new(&request.target).unwrap())?.unwrap();
+        let hours = layout::under(&layout::hours());
+        let body = txn.count(&hours.start..&hours.end)?.to_string().into_bytes();
+        Ok(Outcome { response: Response { status: 200, body, ..Response::default() }, ..Outcome::default() })
+    }
+    let request = Request { target: directory.as_str().to_owned(), ..Request::default() };
+    let response = run(world.session(count, request), &world.store, &world.cache);
+    String::from_utf8(response.body).unwrap().parse().unwrap()
+}
+
+#[test]
+fn counting_makes_no_call_to_the_store_of_its_own() {
+    let calls = |log_entries: usize| {
+        let world = World::new(Limits { log_entries, ..Limits::default() });
+        world.user("first");
+        let request = world.scim("POST", "/Users", json!({ "userName": "ann" }));
+        let mut calls = Vec::new();
+        let mut session = world.session(scim::handle, request);
+        let mut reply = None;
+        while let Turn::Call(call) = session.turn(&world.cache, reply.take()) {
+            reply = Some(world.store.call(&call));
+            calls.push(std::mem::discriminant(&call));
+        }
+        calls
+    };
+    assert_eq!(calls(10_000), calls(0));
 }

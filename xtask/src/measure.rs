@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use crate::command::{cargo, root, run};
 use crate::{build, tools};
 
-/// `cargo xtask bench`: the engine's operations; with `disk` first, writes onto a disk; with `envoy`, the filter in real
-/// Envoy.
+/// `cargo xtask bench`: the engine's operations; with `disk` first, writes onto a disk; with `pages`, the dashboard's pages;
+/// with `envoy`, the filter in real Envoy.
 ///
 /// # Errors
 /// There is no benchmark yet, or it fails.
@@ -18,7 +18,7 @@ pub fn bench(arguments: &[String]) -> Result<()> {
         bail!("there are no benchmarks yet: `bench/` does not exist");
     }
     let mut bench = cargo();
-    if arguments.first().is_some_and(|first| first == "disk") {
+    if arguments.first().is_some_and(|first| first == "disk" || first == "pages") {
         bench.env("SCIM_EDGE", build::everything(true)?);
     }
     run(bench.args(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--"]).args(arguments))

@@ -12,6 +12,7 @@ use crate::connections::token;
 use crate::env::Env;
 use crate::http::{Request, Response};
 use crate::log;
+use crate::log::tally::Hour;
 use crate::store::{DirectoryId, Fault, Outcome, Txn, View};
 
 /// The account of a connection that the vendor creates without naming one.
@@ -87,6 +88,7 @@ pub(super) fn record(entry: &Entry, provider: Option<&str>, state: State, tokens
         tokens,
         settings: Settings::default(),
         dissolving: Vec::new(),
+        hour: Hour::default(),
     }
 }
 

@@ -202,6 +202,32 @@ impl<'v> Environment<'v> {
         Ok(found)
     }
 
+    /// How many connections there are.
+    ///
+    /// # Errors
+    /// Pages may have to be loaded first.
+    pub fn count(&self) -> Result<u64, Fault> {
+        self.txn.count(&start(b'c', &[], None)[..]..&end(b'c', &[])[..])
+    }
+
+    /// Accounts with connections, after that one, at most `limit`, in order, each with how many it has.
+    ///
+    /// # Errors
+    /// Pages may have to be loaded first.
+    pub fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, u64)>, Fault> {
+        let mut found = Vec::new();
+        let mut from = after.map_or_else(|| start(b't', &[], None), |after| end(b't', &[after]));
+        while found.len() < limit {
+            let first = self.txn.scan(&from[..]..&end(b't', &[])[..], 0, 1, false)?;
+            let Some((key, _)) = first.first() else { break };
+            let account = tail(key, 1).split('\0').next().unwrap_or_default().to_owned();
+            from = end(b't', &[&account]);
+            let count = self.txn.count(&start(b't', &[&account], None)[..]..&from[..])?;
+            found.push((account, count));
+        }
+        Ok(found)
+    }
+
     /// Ids that an index gives for a filter on id or name; `None` when the list must be walked.
     fn candidates(&self, filter: &Filter<'_>) -> Result<Option<Vec<String>>, Fault> {
         if let Some(id) = filter.id {

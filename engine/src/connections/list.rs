@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::connections::caller::Caller;
+use crate::connections::caller::{Caller, Credential};
 use crate::connections::connection::{Connection, describe, source};
 use crate::connections::environment::{Environment, Filter};
 use crate::connections::error::{ApiError, JSON};
@@ -70,6 +70,35 @@ pub fn list(
     Ok(page(&shown, next.as_deref(), request))
 }
 
+/// Accounts with connections, after that one, at most `limit`, in order, each with how many it has; for the vendor only.
+///
+/// # Errors
+/// 401, or what has to be loaded first.
+pub fn accounts(
+    request: &Request,
+    view: &View<'_>,
+    env: &Env<'_>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, u64)>, Fault> {
+    of_vendor(request, view, env)?.accounts(after, limit)
+}
+
+/// How many connections all accounts have together; for the vendor only.
+///
+/// # Errors
+/// As [`accounts`].
+pub fn count(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<u64, Fault> {
+    of_vendor(request, view, env)?.count()
+}
+
+fn of_vendor<'v>(request: &Request, view: &'v View<'v>, env: &Env<'_>) -> Result<Environment<'v>, Fault> {
+    match Credential::prove(request, env)? {
+        Credential::Vendor => Environment::open(view),
+        Credential::User(_) => Err(ApiError::unauthorized().into()),
+    }
+}
+
 fn residue(
     query: &Query,
     request: &Request,
@@ -79,7 +108,10 @@ fn residue(
     if !caller.is_vendor() {
         return Err(ApiError::forbidden("only the vendor may do this").into());
     }
-    let mut leftovers = environment.leftovers(query.after.as_deref(), query.limit + 1)?;
+    let mut leftovers = match &query.id {
+        Some(id) => environment.leftover(id)?.map(|leftover| (id.clone(), leftover)).into_iter().collect(),
+        None => environment.leftovers(query.after.as_deref(), query.limit + 1)?,
+    };
     let next = cut(&mut leftovers, query.limit);
     leftovers.retain(|(_, leftover)| {
         let tenant = &leftover.entry.tenant_id;

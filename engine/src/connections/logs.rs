@@ -24,6 +24,7 @@ use crate::connections::connection::Connection;
 use crate::connections::error::{ApiError, JSON};
 use crate::env::Env;
 use crate::http::{Request, Response};
+use crate::log::tally::{self, Hour};
 use crate::log::{self, read};
 use crate::store::{Fault, Txn, View};
 
@@ -42,6 +43,15 @@ pub fn list(request: &Request, view: &View<'_>, connection: &Connection<'_>, env
     let page = read::page(&connection.txn, noted.as_ref(), &query, env)?;
     let next = page.next.map(|cursor| cursor.text());
     Ok(Response::json(200, JSON, &json!({ "items": page.items, "nextCursor": next })))
+}
+
+/// What a connection has taken and refused in each of the last so many hours, the latest first.
+///
+/// # Errors
+/// Heads and pages may have to be loaded first.
+pub fn activity(view: &View<'_>, connection: &Connection<'_>, hours: u64, env: &Env<'_>) -> Result<Vec<Hour>, Fault> {
+    let noted = log::directory(&connection.id).map(|log| Txn::open(view, &log)).transpose()?.flatten();
+    tally::recent(&connection.txn, connection.record.hour, noted.as_ref(), hours, env)
 }
 
 fn parse(request: &Request) -> Result<read::Query, ApiError> {

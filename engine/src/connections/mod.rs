@@ -32,6 +32,8 @@ pub mod verify;
 use serde_json::json;
 
 pub use delete::sweep;
+pub use list::{accounts, count};
+pub use logs::activity;
 
 use crate::connections::body::Body;
 use crate::connections::caller::{Caller, Credential, Demand, Rights};

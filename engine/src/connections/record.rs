@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::env::Timestamp;
+use crate::log::tally::Hour;
 use crate::store::Txn;
 
 /// Bytes of a connection's settings: they are part of its head, which every write stores again.
@@ -41,6 +42,9 @@ pub struct Record {
     /// Ids of deleted groups with memberships left, which later writes remove a few at a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dissolving: Vec<String>,
+    /// What was written in the current hour.
+    #[serde(default, skip_serializing_if = "Hour::is_empty")]
+    pub hour: Hour,
 }
 
 impl Record {

@@ -90,6 +90,7 @@ mod tests {
     use super::*;
     use crate::connections::record::{Scope, Settings, State};
     use crate::env::{Config, Timestamp};
+    use crate::log::tally::Hour;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -105,6 +106,7 @@ mod tests {
             tokens,
             settings: Settings::default(),
             dissolving: Vec::new(),
+            hour: Hour::default(),
         }
     }
 

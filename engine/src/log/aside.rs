@@ -1,9 +1,10 @@
 //! The directory beside a connection's own, for what is noted without a write.
 //!
-//! Its head's record is the [`Window`]: how much the current minute has taken.
+//! Its head's record is the [`Window`]: how much the current minute has taken, and the hour.
 
 use serde::{Deserialize, Serialize};
 
+use super::tally::Hour;
 use super::{Entry, keep};
 use crate::env::Env;
 use crate::scim::layout;
@@ -18,13 +19,16 @@ const MINUTE: u64 = 60_000;
 /// What the current minute has taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Window {
+pub(super) struct Window {
     /// Minutes since the epoch.
     minute: u64,
     /// Entries with a valid token.
     known: u64,
     /// Entries without.
     strangers: u64,
+    /// What the current hour has taken.
+    #[serde(skip_serializing_if = "Hour::is_empty")]
+    pub(super) hour: Hour,
     /// The connection is deleted: nothing is taken any more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     closed: bool,
@@ -93,13 +97,14 @@ fn note(
     if entries.is_empty() {
         return Ok(None);
     }
+    window.hour.count(&mut txn, &entries, env)?;
     txn.set_record(window.to_bytes());
     keep(&mut txn, &entries, env)?;
     txn.commit(env)
 }
 
 impl Window {
-    fn of(record: &[u8]) -> Option<Self> {
+    pub(super) fn of(record: &[u8]) -> Option<Self> {
         serde_json::from_slice(record).ok()
     }
 
@@ -111,7 +116,7 @@ impl Window {
     fn admit(&mut self, entries: &mut Vec<Entry>, env: &Env<'_>) {
         let minute = env.now.0 / MINUTE;
         if self.minute != minute {
-            *self = Self { minute, ..Self::default() };
+            *self = Self { minute, hour: self.hour, ..Self::default() };
         }
         entries.retain_mut(|entry| {
             let (taken, most) = if entry.status == 401 {

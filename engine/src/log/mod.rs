@@ -9,6 +9,8 @@
 //! for anybody may have requests refused. The second directory is made with the connection and closed with its content,
 //! so no request without a credential ever creates a key. Nothing is noted for a connection that does not exist.
 //!
+//! Beside the entries each directory counts them by the [hour](tally), for a month.
+//!
 //! An entry holds names of attributes, never values: see [`redact`].
 
 mod aside;
@@ -17,6 +19,7 @@ mod keep;
 pub mod read;
 pub mod redact;
 mod scribe;
+pub mod tally;
 
 pub(crate) use aside::{aside, close, directory, open};
 pub use entry::Entry;

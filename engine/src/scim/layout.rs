@@ -6,6 +6,7 @@
 //! i index value 00 01 id   secondary index; value folded as the index compares
 //! m group 00 01 member     membership, as JSON of the member
 //! b member 00 01 group     the same membership, seen from the member
+//! a hour                   what that hour has brought: 8 bytes of hours since the epoch
 //! l version number         entry of the provisioning log: 8 bytes of the commit that put it, 4 of its place in it
 //! ```
 //!
@@ -234,6 +235,16 @@ pub fn log() -> Vec<u8> {
 /// Key of an entry of the provisioning log; the keys are in the order of commits.
 pub fn log_entry(version: u64, number: u32) -> Vec<u8> {
     [&log()[..], &version.to_be_bytes(), &number.to_be_bytes()].concat()
+}
+
+/// Prefix of the counts by the hour.
+pub fn hours() -> Vec<u8> {
+    vec![b'a']
+}
+
+/// Key of an hour's count; the keys are in the order of time.
+pub fn hour(hour: u64) -> Vec<u8> {
+    [&hours()[..], &hour.to_be_bytes()].concat()
 }
 
 /// Every key that starts with a prefix.

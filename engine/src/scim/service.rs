@@ -85,6 +85,7 @@ impl Service<'_> {
             return Ok(Outcome { response, aside, ..Outcome::default() });
         }
         log::keep(&mut txn, &entries, self.env)?;
+        record.hour.count(&mut txn, &entries, self.env)?;
         members::go_on(&mut txn, &mut record.dissolving)?;
         record.note_write(&token.id, self.env.now);
         txn.set_record(record.to_bytes());

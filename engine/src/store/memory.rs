@@ -18,6 +18,9 @@ impl MemoryStore {
         let mut values = self.values();
         match call {
             Call::LoadHead(directory) => Reply::Head(values.get(&head_key(directory)).cloned()),
+            Call::LoadHeads(directories) => {
+                Reply::Heads(directories.iter().map(|directory| values.get(&head_key(directory)).cloned()).collect())
+            }
             Call::LoadPages(pages) => {
                 Reply::Pages(pages.iter().map(|(d, page)| values.get(&page_key(d, page)).cloned()).collect())
             }

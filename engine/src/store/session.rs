@@ -62,6 +62,9 @@ pub enum Turn {
 pub enum Call {
     /// Read the head; answered by [`Reply::Head`]. It must be the latest value.
     LoadHead(DirectoryId),
+    /// Read the heads of several directories; answered by [`Reply::Heads`], in the order asked. Each must be the latest
+    /// value.
+    LoadHeads(Vec<DirectoryId>),
     /// Read pages; answered by [`Reply::Pages`], in the order asked.
     LoadPages(Vec<(DirectoryId, PageId)>),
     /// Write pages, durably; answered by [`Reply::Done`].
@@ -94,6 +97,8 @@ pub enum Call {
 pub enum Reply {
     /// The head, if there is one.
     Head(Option<Vec<u8>>),
+    /// The heads, `None` for directories that do not exist.
+    Heads(Vec<Option<Vec<u8>>>),
     /// The pages, `None` for those that are gone.
     Pages(Vec<Option<Vec<u8>>>),
     /// It is done.
@@ -111,7 +116,9 @@ impl Reply {
     pub(super) fn reason(&self) -> &str {
         match self {
             Self::Failed(reason) => reason,
-            Self::Head(_) | Self::Pages(_) | Self::Done | Self::Swapped(_) | Self::Elected(_) => "unexpected reply",
+            Self::Head(_) | Self::Heads(_) | Self::Pages(_) | Self::Done | Self::Swapped(_) | Self::Elected(_) => {
+                "unexpected reply"
+            }
         }
     }
 }
@@ -166,6 +173,10 @@ enum Waiting {
         directory: DirectoryId,
         rest: Need,
         vote: Vote,
+    },
+    Heads {
+        directories: Vec<DirectoryId>,
+        rest: Need,
     },
     Pages(Vec<(DirectoryId, PageId)>),
     Election {
@@ -279,6 +290,7 @@ impl Session {
     fn on_reply(&mut self, cache: &PageCache, waiting: Waiting, reply: Reply) -> Turn {
         match waiting {
             Waiting::Head { directory, rest, vote } => self.on_head(cache, directory, rest, vote, reply),
+            Waiting::Heads { directories, rest } => self.on_heads(cache, directories, rest, reply),
             Waiting::Pages(asked) => self.on_pages(cache, &asked, reply),
             Waiting::Election { directory, rest } => self.on_election(directory, rest, reply),
             Waiting::Creation { directory, rest } => self.on_creation(directory, rest, reply),
@@ -351,6 +363,11 @@ impl Session {
     }
 
     fn load_rest(&mut self, cache: &PageCache, mut need: Need) -> Turn {
+        if need.heads.len() > 1 {
+            let directories = std::mem::take(&mut need.heads);
+            self.waiting = Waiting::Heads { directories: directories.clone(), rest: need };
+            return Turn::Call(Call::LoadHeads(directories));
+        }
         if let Some(directory) = need.heads.pop() {
             return self.look(cache, directory, need);
         }
@@ -377,19 +394,37 @@ impl Session {
     }
 
     fn on_head(&mut self, cache: &PageCache, directory: DirectoryId, rest: Need, vote: Vote, reply: Reply) -> Turn {
-        let head = match reply {
-            Reply::Head(Some(bytes)) => match Head::decode(bytes.into()) {
-                Ok(head) => Some(Arc::new(head)),
-                Err(damage) => return self.broken(&format!("head of directory `{}`: {damage}", directory.as_str())),
+        match reply {
+            Reply::Head(None) if directory.as_str() == DirectoryId::ENVIRONMENT => self.elect(directory, rest, vote),
+            Reply::Head(bytes) => match self.take_head(directory, bytes) {
+                Ok(()) => self.load_rest(cache, rest),
+                Err(damage) => self.broken(&damage),
             },
-            Reply::Head(None) if directory.as_str() == DirectoryId::ENVIRONMENT => {
-                return self.elect(directory, rest, vote);
-            }
-            Reply::Head(None) => None,
-            other => return self.unavailable("a head could not be loaded", &other),
+            other => self.unavailable("a head could not be loaded", &other),
+        }
+    }
+
+    fn on_heads(&mut self, cache: &PageCache, directories: Vec<DirectoryId>, mut rest: Need, reply: Reply) -> Turn {
+        let found = match reply {
+            Reply::Heads(found) if found.len() == directories.len() => found,
+            other => return self.unavailable("heads could not be loaded", &other),
         };
-        self.heads.insert(directory, head);
+        for (directory, bytes) in directories.into_iter().zip(found) {
+            if bytes.is_none() && directory.as_str() == DirectoryId::ENVIRONMENT {
+                // It is asked for once more, by itself, and then created.
+                rest.heads.push(directory);
+            } else if let Err(damage) = self.take_head(directory, bytes) {
+                return self.broken(&damage);
+            }
+        }
         self.load_rest(cache, rest)
+    }
+
+    fn take_head(&mut self, directory: DirectoryId, bytes: Option<Vec<u8>>) -> Result<(), String> {
+        let head = bytes.map(|bytes| Head::decode(bytes.into())).transpose();
+        let head = head.map_err(|damage| format!("head of directory `{}`: {damage}", directory.as_str()))?;
+        self.heads.insert(directory, head.map(Arc::new));
+        Ok(())
     }
 
     fn elect(&mut self, directory: DirectoryId, rest: Need, vote: Vote) -> Turn {

@@ -9,6 +9,7 @@ use scim_engine::connections::cidr::Network;
 use scim_engine::connections::record::{MAX_TOKENS, Record, Scope, Settings, State, Token};
 use scim_engine::connections::token;
 use scim_engine::env::{Config as Engine, Limits, Timestamp};
+use scim_engine::log::tally::Hour;
 use scim_engine::schema::Registry;
 use scim_engine::store::DirectoryId;
 use scim_filter::config::{Rate, public_url};
@@ -124,6 +125,7 @@ fn record(mut fields: Fields) -> Result<Record, Refused> {
         tokens: tokens.collect::<Result<_, _>>()?,
         settings: settings(fields.object("settings")?)?,
         dissolving: Vec::new(),
+        hour: Hour::default(),
     };
     fields.end().map(|()| record)
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use scim_engine::store::{Call, Reply};
+use scim_engine::store::{Call, DirectoryId, Reply};
 use scim_filter::shared::Shared;
 
 use crate::config::{Config, Slots};
@@ -66,7 +66,8 @@ impl<S: Shared> Store<S> {
     /// Answers one call.
     pub fn call(&mut self, call: Call) -> Reply {
         match call {
-            Call::LoadHead(directory) => Reply::Head(self.heads.load(&directory).map(<[u8]>::to_vec)),
+            Call::LoadHead(directory) => Reply::Head(self.head(&directory)),
+            Call::LoadHeads(directories) => Reply::Heads(directories.iter().map(|one| self.head(one)).collect()),
             Call::LoadPages(pages) => Reply::Pages(pages.iter().map(|(_, id)| self.pages.get(id)).collect()),
             Call::StorePages(_, pages) => {
                 let stored = pages.iter().try_for_each(|(id, bytes)| self.pages.insert(id, bytes, self.room));
@@ -87,5 +88,9 @@ impl<S: Shared> Store<S> {
             // Directories are made by configuration alone.
             Call::Elect(_) | Call::CreateHead { .. } => Reply::Failed("no request makes a directory".to_owned()),
         }
+    }
+
+    fn head(&mut self, directory: &DirectoryId) -> Option<Vec<u8>> {
+        self.heads.load(directory).map(<[u8]>::to_vec)
     }
 }

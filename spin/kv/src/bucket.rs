@@ -1,18 +1,22 @@
 //! The engine's store calls, made on Spin's key-value store.
 //!
-//! Two interfaces lead to the same store. `spin:key-value` is asynchronous: reads of many pages overlap. Only
+//! Two interfaces lead to the same store. `spin:key-value` is asynchronous: reads of many heads or pages overlap. Only
 //! `wasi:keyvalue` has compare-and-swap, counters and batches. Batches of reads are left alone, for Redis refuses them.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use scim_engine::store::{Call, DirectoryId, PageId, Reply, elect_key, head_key, page_key};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, batch, store};
 use spin_sdk::key_value::Store;
 
 /// The store our components are granted in `spin.toml`.
 pub const LABEL: &str = "default";
+
+/// Reads under way at once.
+const AT_ONCE: usize = 64;
 
 /// Pairs of one batch: DynamoDB refuses more.
 const BATCH: usize = 25;
@@ -49,9 +53,12 @@ impl Bucket {
     async fn attempt(&self, call: Call) -> Result<Reply, String> {
         match call {
             Call::LoadHead(directory) => self.get(head_key(&directory)).await.map(Reply::Head),
+            Call::LoadHeads(directories) => {
+                self.get_all(directories.iter().map(head_key).collect()).await.map(Reply::Heads)
+            }
             Call::LoadPages(pages) => {
-                let reads = pages.iter().map(|(directory, id)| self.get(page_key(directory, id)));
-                try_join_all(reads).await.map(Reply::Pages)
+                let keys = pages.iter().map(|(directory, id)| page_key(directory, id)).collect();
+                self.get_all(keys).await.map(Reply::Pages)
             }
             Call::StorePages(directory, pages) => self.store_pages(&directory, pages),
             Call::CreateHead { directory, head } => {
@@ -69,6 +76,11 @@ impl Bucket {
 
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, String> {
         self.reads.get(key).await.map_err(text)
+    }
+
+    /// The values of many keys, some of them at a time.
+    async fn get_all(&self, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>, String> {
+        stream::iter(keys).map(|key| self.get(key)).buffered(AT_ONCE).try_collect().await
     }
 
     fn store_pages(&self, directory: &DirectoryId, pages: Vec<(PageId, Vec<u8>)>) -> Result<Reply, String> {

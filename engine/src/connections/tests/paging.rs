@@ -95,6 +95,7 @@ fn cost(deployment: &Deployment, target: &str) -> ([usize; 2], Response) {
             Turn::Call(call) => {
                 match &call {
                     Call::LoadHead(_) => loaded[0] += 1,
+                    Call::LoadHeads(directories) => loaded[0] += directories.len(),
                     Call::LoadPages(pages) => loaded[1] += pages.len(),
                     other => panic!("a read made the call {other:?}"),
                 }
@@ -140,6 +141,56 @@ fn pages_and_lookups_cost_the_same_among_ten_thousand_connections_as_among_a_tho
         let spread = if what == 3 { 100 } else { 2 };
         assert!(many[1] <= few[1] + spread, "pages of request {what}: {few:?} and then {many:?}");
     }
+}
+
+#[test]
+fn accounts_come_in_order_page_by_page_each_with_the_number_of_its_connections() {
+    fn told(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
+        let after = Some(request.query()).filter(|after| !after.is_empty());
+        let accounts = super::super::accounts(request, view, env, after, 3)?;
+        let count = super::super::count(request, view, env)?;
+        let response = Response::json(200, "application/json", &json!({ "accounts": accounts, "count": count }));
+        Ok(Outcome { response, ..Outcome::default() })
+    }
+    let deployment = Deployment::new();
+    for number in 0..23 {
+        deployment.create(["b", "a", "a.b", "ab", "Z", "é"][number % 6], &format!("Name {number}"));
+    }
+    let token = deployment.environment_token();
+    let page = |after: &str| deployment.run(told, request("GET", &format!("/?{after}"), &token, &Value::Null));
+    let check = |after: &str, expected: Value| {
+        let found: Value = serde_json::from_slice(&page(after).body).unwrap();
+        assert_eq!(found, json!({ "accounts": expected, "count": 23 }), "{after}");
+    };
+    check("", json!([["Z", 4], ["a", 4], ["a.b", 4]]));
+    check("a.b", json!([["ab", 4], ["b", 4], ["é", 3]]));
+    check("é", json!([]));
+    let user = request("GET", "/?", "a.b.c", &Value::Null);
+    assert_eq!(deployment.run(told, user).status, 401);
+}
+
+#[test]
+fn the_heads_of_a_page_are_asked_for_in_one_call() {
+    let deployment = Deployment::new();
+    let body = b"1000".to_vec();
+    assert_eq!(deployment.run(stocked, Request { body, ..Request::default() }).status, 204);
+    let token = deployment.environment_token();
+    let mut session = deployment.session(super::super::handle, request("GET", CONNECTIONS, &token, &Value::Null));
+    let (cache, mut reply, mut calls) = (PageCache::new(1 << 26), None, 0);
+    let response = loop {
+        match session.turn(&cache, reply.take()) {
+            Turn::Wait => {}
+            Turn::Done(response) => break response,
+            Turn::Call(call) => {
+                calls += 1;
+                reply = Some(deployment.store.call(&call));
+            }
+        }
+    };
+    let listed: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 1000);
+    // The environment's head, a call for each level of its tree at most, all heads.
+    assert!(calls <= 6, "{calls} calls");
 }
 
 #[test]
