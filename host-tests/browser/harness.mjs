@@ -136,21 +136,31 @@ export const group = (displayName, members = []) => ({
 /** The customer's user, as the vendor's application knows it. */
 export const right = (verb) => `fe.secure.${verb}.provisioningConfiguration`;
 const base64 = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-export function userToken({ permissions = ["fe.secure.*"], roles = [], tenantId, life = 600 }) {
+export function userToken(wanted, header = { alg: "HS256" }, sign = shared) {
+  const { permissions = ["fe.secure.*"], roles = [], tenantId, life = 600 } = wanted;
   const claims = { sub: "ann", tenantId, permissions, roles, exp: Math.floor(Date.now() / 1000) + life };
-  const signed = `${base64({ alg: "HS256" })}.${base64(claims)}`;
-  return `${signed}.${createHmac("sha256", settings.jwtSecret).update(signed).digest("base64url")}`;
+  const signed = `${base64(header)}.${base64(claims)}`;
+  return `${signed}.${sign(signed).toString("base64url")}`;
 }
+const shared = (signed) => createHmac("sha256", settings.jwtSecret).update(signed).digest();
 
 /** Opens the portal as the vendor's application does: with a form that posts the user's token. */
-export async function enterPortal(claims, of = page) {
+export async function postToken(token, of = page) {
   await go("/portal/elsewhere", of);
   await of.evaluate((token) => {
     const form = Object.assign(document.createElement("form"), { method: "post", action: "/portal/session" });
     form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "token", value: token }));
     document.body.append(form);
     form.submit();
-  }, userToken(claims));
+  }, token);
+}
+
+/** The same, as a user of these claims. */
+export const enterPortal = (claims, of = page) => openPortal(userToken(claims), of);
+
+/** The same, up to the portal's first page. */
+export async function openPortal(token, of = page) {
+  await postToken(token, of);
   await of.waitForURL((url) => url.pathname === "/portal");
   await of.waitForLoadState();
 }

@@ -5,8 +5,8 @@
 
 import assert from "node:assert/strict";
 
-import { asked, create, end, enterPortal, front, go, group, inspect, journey, page, press, provision, right,
-  secret, settings, signIn, submit, text, toggle, user, userToken, visitor } from "./harness.mjs";
+import { asked, create, end, enterPortal, front, go, group, inspect, journey, page, postToken, press, provision,
+  right, secret, settings, signIn, submit, text, toggle, user, userToken, visitor } from "./harness.mjs";
 import { embedded } from "./embedded.mjs";
 
 const run = Date.now();
@@ -228,6 +228,14 @@ await journey("overview and accounts show it all", async () => {
   await go("/dashboard");
   assert.match(await text("[aria-labelledby=activity]"), /Accepted\s+\d+/);
   await inspect("overview");
+  const counted = await page.locator("figcaption strong").allInnerTexts();
+  for (const [range, bars] of [["7 days", 28], ["30 days", 30]]) {
+    await page.getByRole("link", { name: range }).click();
+    await page.waitForURL("**range=*");
+    assert.equal(await page.locator("figure").first().locator("svg g").count(), bars);
+    assert.deepEqual(await page.locator("figcaption strong").allInnerTexts(), counted);
+  }
+  await inspect("overview-30-days");
   await go("/dashboard/accounts");
   assert.match(await text("tbody"), new RegExp(account));
   await inspect("accounts");
@@ -240,6 +248,16 @@ await journey("the portal is closed while self-service is off", async () => {
   await go("/portal", customer);
   assert.match(await text("h1", customer), /session has ended/);
   await inspect("portal-ended", customer);
+  await customer.route("**/portal/session", async (route) => {
+    const response = await route.fetch();
+    const { refresh, ...headers } = response.headers();
+    assert.match(refresh, /url=.portal$/);
+    await route.fulfill({ response, headers });
+  });
+  await postToken(userToken({ tenantId }), customer);
+  await customer.waitForURL("**/portal/session");
+  await inspect("portal-entered", customer);
+  await customer.unroute("**/portal/session");
   await enterPortal({ tenantId }, customer);
   assert.match(await text("main", customer), /switched off/);
   for (const path of ["/portal/new", `/portal/connections/${made.id}`, `/portal/connections/${made.id}/users`]) {
@@ -295,6 +313,15 @@ await journey("a customer sets up and deletes a connection, and another account 
   await customer.waitForFunction(() => /have arrived/.test(document.querySelector("[data-live=waiting]").innerText));
   await go(`/portal/connections/${own.id}`, customer);
   await inspect("portal-connection", customer);
+  await go(`/portal/connections/${own.id}/users`, customer);
+  assert.match(await text("tbody", customer), /eve@example.com/);
+  await inspect("portal-users", customer);
+  await customer.getByRole("link", { name: "eve@example.com" }).click();
+  await customer.waitForURL("**/users/*-*");
+  assert.match(await text("#json", customer), /"userName": "eve@example.com"/);
+  await go(`/portal/connections/${own.id}/log`, customer);
+  assert.match(await text("[data-live=log]", customer), /Create user/);
+  await inspect("portal-log", customer);
   const stranger = await visitor();
   await enterPortal({ tenantId: "someone-else" }, stranger);
   const proof = await stranger.evaluate(async () =>
@@ -436,7 +463,7 @@ await journey("deletion without users leaves residue that the vendor removes", a
   await provision(kept, "/Users", user("kept@example.com"));
   await go(at(kept, "/delete"));
   assert.ok(await page.getByRole("checkbox", { name: "Remove users and groups" }).isChecked());
-  assert.match(await text("main form"), /1 users and 0 groups/);
+  assert.match(await text("main form"), /1 user and 0 groups/);
   await page.getByRole("checkbox").uncheck();
   await press("Delete connection");
   await page.waitForURL("**done=deleted");

@@ -4,6 +4,7 @@ use scim_engine::connections::connection::{Connection, Counts};
 use scim_engine::connections::{self, caller::Rights};
 use scim_engine::env::Env;
 use scim_engine::http::{Request, Response};
+use scim_engine::log::tally::Hour;
 use scim_engine::scim;
 use scim_engine::scim::layout::{self, Kind};
 use scim_engine::store::{DirectoryId, Fault, Need, Outcome, View};
@@ -45,8 +46,32 @@ impl<'a> Api<'a> {
     /// # Errors
     /// A refusal, or what has to be loaded first.
     pub fn get(&self, target: &str) -> Result<Value, Fault> {
-        let outcome = connections::handle(&self.of("GET", target, None), self.view, self.env)?;
-        parse(&outcome.response)
+        self.page(target).map(|(page, _)| page)
+    }
+
+    /// Reads a page of a list; with it the cursor of the next one, if there is one.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub fn page(&self, target: &str) -> Result<(Value, Option<String>), Fault> {
+        let response = connections::handle(&self.of("GET", target, None), self.view, self.env)?.response;
+        Ok((parse(&response)?, response.header("x-next-cursor").map(str::to_owned)))
+    }
+
+    /// Accounts with connections, after that one, at most `limit`, each with how many it has.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub fn accounts(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, u64)>, Fault> {
+        connections::accounts(&self.of("GET", "/", None), self.view, self.env, after, limit)
+    }
+
+    /// How many connections all accounts have together.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub fn connections(&self) -> Result<u64, Fault> {
+        connections::count(&self.of("GET", "/", None), self.view, self.env)
     }
 
     /// Changes something; what is wrong with the form comes back as a value.
@@ -76,8 +101,21 @@ impl<'a> Api<'a> {
     /// # Errors
     /// What has to be loaded first.
     pub fn counts(&self, id: &str) -> Result<Counts, Fault> {
-        let Some(id) = DirectoryId::new(id) else { return Ok(Counts::default()) };
-        Connection::open(self.view, &id)?.map_or_else(|| Ok(Counts::default()), |connection| connection.counts())
+        self.open(id)?.map_or_else(|| Ok(Counts::default()), |connection| connection.counts())
+    }
+
+    /// What such a connection has taken and refused in each of the last so many hours.
+    ///
+    /// # Errors
+    /// What has to be loaded first.
+    pub fn activity(&self, id: &str, hours: u64) -> Result<Vec<Hour>, Fault> {
+        let Some(connection) = self.open(id)? else { return Ok(Vec::new()) };
+        connections::activity(self.view, &connection, hours, self.env)
+    }
+
+    fn open(&self, id: &str) -> Result<Option<Connection<'a>>, Fault> {
+        let Some(id) = DirectoryId::new(id) else { return Ok(None) };
+        Connection::open(self.view, &id)
     }
 
     /// Some of a group's members, each with what is stored of it, and how many there are: a group may have more than
@@ -86,8 +124,7 @@ impl<'a> Api<'a> {
     /// # Errors
     /// What has to be loaded first.
     pub fn members(&self, id: &str, group: &str, skip: u64, limit: usize) -> Result<(Vec<Member>, u64), Fault> {
-        let connection = DirectoryId::new(id).map(|id| Connection::open(self.view, &id)).transpose()?.flatten();
-        let Some(Connection { txn, .. }) = connection else { return Ok((Vec::new(), 0)) };
+        let Some(Connection { txn, .. }) = self.open(id)? else { return Ok((Vec::new(), 0)) };
         let prefix = layout::members(group);
         let range = layout::under(&prefix);
         let mut need = Need::default();

@@ -2,42 +2,35 @@
 
 use askama::Template;
 use scim_engine::env::Timestamp;
+use scim_engine::log::tally::HOUR;
 use scim_engine::store::{Fault, Need};
-use serde_json::Value;
 
-use crate::api::{SCIM2, escape};
+use crate::filters;
 use crate::page::Visit;
-use crate::shown::{Shown, list, text};
+use crate::shown::Shown;
 
-/// Connections whose log is read, those that synced last.
-const CHARTED: usize = 50;
-/// Entries read of each connection's log: the most that one page of it has.
-const ENTRIES: usize = 1000;
-const HOUR: u64 = 3_600_000;
+/// Connections that are counted together, those that synced last.
+const CHARTED: usize = 100;
 /// Height of the tallest bar and distance of bars, in units of the picture.
 const HEIGHT: u64 = 100;
 const STEP: u64 = 10;
 
-/// A period one can choose.
+/// A period one can choose. What is counted is counted by the hour.
 struct Period {
     key: &'static str,
     name: &'static str,
-    title: &'static str,
     start: &'static str,
     half: &'static str,
     bars: u64,
-    length: u64,
+    /// Hours of a bar.
+    hours: u64,
 }
 
-static PERIODS: [Period; 1] = [Period {
-    key: "24h",
-    name: "24 hours",
-    title: "last 24 hours",
-    start: "24 hours ago",
-    half: "12 hours ago",
-    bars: 24,
-    length: HOUR,
-}];
+static PERIODS: [Period; 3] = [
+    Period { key: "24h", name: "24 hours", start: "24 hours ago", half: "12 hours ago", bars: 24, hours: 1 },
+    Period { key: "7d", name: "7 days", start: "7 days ago", half: "3½ days ago", bars: 28, hours: 6 },
+    Period { key: "30d", name: "30 days", start: "30 days ago", half: "15 days ago", bars: 30, hours: 24 },
+];
 
 struct Bar {
     x: u64,
@@ -62,7 +55,8 @@ struct Activity {
     ranges: &'static [Period],
     shown: &'static Period,
     charts: [Chart; 2],
-    note: String,
+    /// How many connections are counted, when that is not all.
+    charted: Option<usize>,
 }
 
 /// The charts of these connections, as HTML.
@@ -75,44 +69,22 @@ pub fn of(visit: &Visit<'_>, connections: &[Shown]) -> Result<String, Fault> {
     let shown = PERIODS.iter().find(|period| period.key == wanted).unwrap_or(first);
     let mut accepted = vec![0; usize::try_from(shown.bars).unwrap_or_default()];
     let mut refused = accepted.clone();
-    let mut busy = false;
     let mut need = Need::default();
-    let now = visit.env.now.0 / shown.length;
+    let now = visit.env.now.0 / HOUR / shown.hours;
     for connection in connections.iter().take(CHARTED) {
-        let target = format!("{SCIM2}/{}/logs?limit={ENTRIES}", escape(&connection.id));
-        let Some(found) = need.gather(visit.api.get(&target))? else { continue };
-        let ago = |entry: &Value| {
-            let time = Timestamp::parse(&text(entry, "time"))?;
-            usize::try_from(now.saturating_sub(time.0 / shown.length)).ok()
-        };
-        let entries = list(&found, "items");
-        let more = !text(&found, "nextCursor").is_empty();
-        busy |= more && entries.last().and_then(ago).is_some_and(|ago| ago < accepted.len());
-        for entry in entries {
-            let Some(ago) = ago(entry) else { continue };
-            let failed = entry.get("status").and_then(Value::as_u64).is_some_and(|status| status >= 400);
-            if let Some(count) = (if failed { &mut refused } else { &mut accepted }).get_mut(ago) {
-                *count += 1;
+        let hours = need.gather(visit.api.activity(&connection.id, shown.bars * shown.hours))?;
+        for hour in hours.unwrap_or_default() {
+            let ago = usize::try_from(now.saturating_sub(hour.hour / shown.hours)).unwrap_or(usize::MAX);
+            if let (Some(good), Some(bad)) = (accepted.get_mut(ago), refused.get_mut(ago)) {
+                *good += hour.accepted;
+                *bad += hour.refused;
             }
         }
     }
     need.settle()?;
     let charts = [draw("good", "Accepted", &accepted, shown, now), draw("bad", "Refused", &refused, shown, now)];
-    Activity { ranges: &PERIODS, shown, charts, note: note(connections.len(), busy) }
-        .render()
-        .map_err(|_| Fault::Damaged("a chart".into()))
-}
-
-/// What the charts leave out.
-fn note(connections: usize, busy: bool) -> String {
-    let mut note = String::new();
-    if connections > CHARTED {
-        note.push_str(&format!("Counted are the {CHARTED} connections that synced last. "));
-    }
-    if busy {
-        note.push_str(&format!("A connection counts with its latest {ENTRIES} requests."));
-    }
-    note
+    let charted = Some(CHARTED).filter(|charted| *charted < connections.len());
+    Activity { ranges: &PERIODS, shown, charts, charted }.render().map_err(|_| Fault::Damaged("a chart".into()))
 }
 
 /// A chart of counts, the latest first.
@@ -123,7 +95,7 @@ fn draw(key: &'static str, name: &'static str, counts: &[u64], shown: &Period, n
         // What is there shows, however little it is beside the rest.
         height: if *count == 0 { 0 } else { (count * HEIGHT / top).max(2) },
         count: *count,
-        time: Timestamp(now.saturating_sub(ago) * shown.length).rfc3339(),
+        time: Timestamp(now.saturating_sub(ago) * shown.hours * HOUR).rfc3339(),
     };
     let mut bars: Vec<_> = (0..).zip(counts).map(bar).collect();
     bars.reverse();
@@ -153,8 +125,14 @@ mod tests {
     }
 
     #[test]
+    fn a_period_is_what_its_name_says() {
+        let hours: Vec<_> = PERIODS.iter().map(|period| period.bars * period.hours).collect();
+        assert_eq!(hours, [24, 7 * 24, 30 * 24]);
+    }
+
+    #[test]
     fn the_latest_bar_stands_at_the_right_and_the_smallest_still_shows() {
-        let [period] = &PERIODS;
+        let [period, ..] = &PERIODS;
         let mut counts = vec![0; 24];
         (counts[0], counts[23]) = (1000, 1);
         let chart = draw("good", "Accepted", &counts, period, 1000);

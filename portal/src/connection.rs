@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use crate::api::{SCIM2, escape};
 use crate::dashboard::finish;
+use crate::filters;
 use crate::form::Problem;
 use crate::moment::Moment;
 use crate::page::{self, Frame, Visit};
 use crate::shown::{Shown, text};
-use crate::{directory, log};
+use crate::{chart, directory, log};
 
 /// One request below `/connections/{id}`.
 pub fn handle(visit: &Visit<'_>, id: &str, segments: &[&str]) -> Result<Outcome, Fault> {
@@ -62,6 +63,7 @@ struct Overview<'a> {
     frame: &'a Frame,
     shown: &'a Shown,
     tokens: Vec<Token>,
+    activity: String,
     entered: String,
     problem: Problem,
 }
@@ -78,8 +80,9 @@ fn overview(visit: &Visit<'_>, id: &str, problem: Problem) -> Result<Outcome, Fa
     };
     let tokens = tokens.as_array().into_iter().flatten().map(token).collect();
     let frame = &visit.frame_of(&shown.name, shown, "overview");
+    let activity = chart::of(visit, std::slice::from_ref(shown))?;
     let entered = problem.entered.clone().unwrap_or_else(|| shown.name.clone());
-    Ok(visit.show(problem.page_status(), frame, &Overview { frame, shown, tokens, entered, problem }))
+    Ok(visit.show(problem.page_status(), frame, &Overview { frame, shown, tokens, activity, entered, problem }))
 }
 
 #[derive(Template)]

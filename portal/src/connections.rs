@@ -6,13 +6,16 @@ use scim_engine::store::{Fault, Need, Outcome};
 use serde_json::{Value, json};
 
 use crate::api::{SCIM2, escape};
+use crate::filters;
 use crate::form::Problem;
 use crate::guide::{self, Guide};
 use crate::page::{self, Frame, Visit};
 use crate::shown::{Shown, text};
 
-/// Most connections of one list; the API gives no more at once.
+/// Most connections of one page of the API.
 pub const MOST: usize = 1000;
+/// Connections of one page of an account.
+const PAGE: usize = 100;
 
 #[derive(Template)]
 #[template(path = "connections.html")]
@@ -21,13 +24,20 @@ struct Connections<'a> {
     account: &'a str,
     shown: Vec<Shown>,
     new: String,
+    later: bool,
+    next: String,
 }
 
-/// Connections of one account, or all that are in reach.
-pub fn all(visit: &Visit<'_>, account: Option<&str>) -> Result<Vec<Shown>, Fault> {
-    let account = account.filter(|account| !account.is_empty());
-    let query = account.map(|account| format!("?tenantId={}", escape(account))).unwrap_or_default();
-    let listed = visit.api.get(&format!("{SCIM2}{query}"))?;
+/// Connections of one account, or of all that are in reach, in order of creation; with it the cursor of the next page.
+pub fn page(
+    visit: &Visit<'_>,
+    account: Option<&str>,
+    limit: usize,
+    cursor: &str,
+) -> Result<(Vec<Shown>, Option<String>), Fault> {
+    let account = escape(account.unwrap_or_default());
+    let target = format!("{SCIM2}?tenantId={account}&limit={limit}&cursor={}", escape(cursor));
+    let (listed, next) = visit.api.page(&target)?;
     let mut shown: Vec<_> = listed.as_array().into_iter().flatten().map(Shown::of).collect();
     let mut need = Need::default();
     for shown in &mut shown {
@@ -35,14 +45,17 @@ pub fn all(visit: &Visit<'_>, account: Option<&str>) -> Result<Vec<Shown>, Fault
         (shown.users, shown.groups) = (counts.users, counts.groups);
     }
     need.settle()?;
-    Ok(shown)
+    Ok((shown, next))
 }
 
 /// The list of an account; `None` is the user's own.
 pub fn list(visit: &Visit<'_>, account: Option<&str>) -> Result<Outcome, Fault> {
     let frame = &visit.frame(account.unwrap_or("Provisioning"), "accounts");
+    let cursor = visit.query("cursor");
+    let (shown, next) = page(visit, account, PAGE, &cursor)?;
     let (account, new) = (account.unwrap_or_default(), new_path(visit, account));
-    Ok(visit.show(200, frame, &Connections { frame, account, shown: all(visit, Some(account))?, new }))
+    let next = next.map(|next| format!("?cursor={next}")).unwrap_or_default();
+    Ok(visit.show(200, frame, &Connections { frame, account, shown, new, later: !cursor.is_empty(), next }))
 }
 
 fn new_path(visit: &Visit<'_>, account: Option<&str>) -> String {

@@ -1,17 +1,18 @@
 //! The vendor's dashboard: sign-in, overview, accounts, what deletions left, the self-service toggle.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use askama::Template;
 use scim_engine::connections::vendor;
 use scim_engine::env::Env;
 use scim_engine::http::{Request, Response};
-use scim_engine::store::{Fault, Outcome, View};
+use scim_engine::store::{Fault, Need, Outcome, View};
 use serde_json::json;
 
 use crate::api::{SCIM2, SELF_SERVICE, escape};
 use crate::chart;
+use crate::filters;
 use crate::form::{Form, Problem};
 use crate::moment::Moment;
 use crate::page::{self, Frame, Visit, answer};
@@ -21,6 +22,8 @@ use crate::{assets, connection, connections, roles};
 
 /// Connections the overview names.
 const RECENT: usize = 6;
+/// Accounts of one page.
+const PAGE: usize = 50;
 
 /// One request below `/dashboard`.
 pub fn handle(segments: &[&str], request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
@@ -104,7 +107,8 @@ fn sign_out(visit: &Visit<'_>) -> Result<Outcome, Fault> {
 struct Overview<'a> {
     frame: &'a Frame,
     accounts: usize,
-    connections: usize,
+    connections: u64,
+    counted: u64,
     linked: usize,
     pending: usize,
     paused: usize,
@@ -115,7 +119,7 @@ struct Overview<'a> {
 }
 
 fn overview(visit: &Visit<'_>) -> Result<Outcome, Fault> {
-    let mut all = connections::all(visit, None)?;
+    let (mut all, _) = connections::page(visit, None, connections::MOST, "")?;
     all.sort_by_key(|shown| Reverse((shown.last_sync, shown.created)));
     let is = |status: &str| all.iter().filter(|shown| shown.status == status).count();
     let accounts: BTreeSet<_> = all.iter().map(|shown| shown.account.as_str()).collect();
@@ -123,7 +127,8 @@ fn overview(visit: &Visit<'_>) -> Result<Outcome, Fault> {
     let page = Overview {
         frame,
         accounts: accounts.len(),
-        connections: all.len(),
+        connections: visit.api.connections()?,
+        counted: all.len() as u64,
         linked: is("linked"),
         pending: is("pending"),
         paused: is("paused"),
@@ -138,17 +143,38 @@ fn overview(visit: &Visit<'_>) -> Result<Outcome, Fault> {
 struct Account {
     id: String,
     path: String,
-    connections: usize,
+    connections: u64,
+    /// Figures of the first so many of its connections; all of them but in the largest accounts.
+    counted: u64,
     linked: usize,
     users: u64,
     last_sync: Moment,
+}
+
+impl Account {
+    fn of(id: String, connections: u64, counted: &[Shown]) -> Self {
+        Self {
+            path: escape(&id),
+            id,
+            connections,
+            counted: counted.len() as u64,
+            linked: counted.iter().filter(|shown| shown.status == "linked").count(),
+            users: counted.iter().map(|shown| shown.users).sum(),
+            last_sync: counted.iter().map(|shown| shown.last_sync).max().unwrap_or_default(),
+        }
+    }
+
+    fn is_partial(&self) -> bool {
+        self.counted < self.connections
+    }
 }
 
 #[derive(Template)]
 #[template(path = "accounts.html")]
 struct Accounts {
     accounts: Vec<Account>,
-    more: bool,
+    later: bool,
+    next: String,
 }
 
 fn accounts(visit: &Visit<'_>) -> Result<Outcome, Fault> {
@@ -157,25 +183,31 @@ fn accounts(visit: &Visit<'_>) -> Result<Outcome, Fault> {
         let to = format!("/accounts/{}", escape(wanted.trim()));
         return Ok(visit.done(Outcome::default(), &to));
     }
-    let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
-    let all = connections::all(visit, None)?;
-    let more = all.len() >= connections::MOST;
-    for shown in all {
-        let account = accounts.entry(shown.account.clone()).or_insert_with(|| Account {
-            path: escape(&shown.account),
-            id: shown.account.clone(),
-            connections: 0,
-            linked: 0,
-            users: 0,
-            last_sync: Moment::default(),
-        });
-        account.connections += 1;
-        account.linked += usize::from(shown.status == "linked");
-        account.users += shown.users;
-        account.last_sync = account.last_sync.max(shown.last_sync);
+    let after = visit.query("after");
+    let listed = visit.api.accounts(Some(after.as_str()).filter(|after| !after.is_empty()), PAGE + 1)?;
+    let fitting = fitting(&listed);
+    let mut need = Need::default();
+    let mut accounts = Vec::new();
+    for (id, connections) in listed.iter().take(fitting) {
+        let counted = need.gather(connections::page(visit, Some(id), connections::MOST, ""))?;
+        accounts.extend(counted.map(|(counted, _)| Account::of(id.clone(), *connections, &counted)));
     }
+    need.settle()?;
+    let last = listed.get(fitting.saturating_sub(1)).filter(|_| listed.len() > fitting);
+    let next = last.map(|(last, _)| format!("?after={}", escape(last))).unwrap_or_default();
     let frame = visit.frame("Accounts", "accounts");
-    Ok(visit.show(200, &frame, &Accounts { accounts: accounts.into_values().collect(), more }))
+    Ok(visit.show(200, &frame, &Accounts { accounts, later: !after.is_empty(), next }))
+}
+
+/// How many accounts make a page: fewer when they have many connections, for each one is looked at.
+fn fitting(accounts: &[(String, u64)]) -> usize {
+    let mut room = connections::MOST as u64;
+    let fits = |(_, connections): &&(String, u64)| {
+        let fits = *connections <= room;
+        room = room.saturating_sub(*connections);
+        fits
+    };
+    accounts.iter().take(PAGE).take_while(fits).count().max(1)
 }
 
 struct Left {
@@ -192,14 +224,18 @@ struct Left {
 #[template(path = "residue.html")]
 struct Residue {
     left: Vec<Left>,
+    later: bool,
+    next: String,
 }
 
-fn leftovers(visit: &Visit<'_>) -> Result<Vec<Left>, Fault> {
-    let all = visit.api.get(&format!("{SCIM2}?state=residue"))?;
+/// Deleted connections that left something, as far as a query asks for them; with it the cursor of the next page.
+fn leftovers(visit: &Visit<'_>, query: &str) -> Result<(Vec<Left>, Option<String>), Fault> {
+    let (all, next) = visit.api.page(&format!("{SCIM2}?state=residue&limit={PAGE}&{query}"))?;
     let mut left = Vec::new();
+    let mut need = Need::default();
     for value in all.as_array().into_iter().flatten() {
         let id = text(value, "id");
-        let counts = visit.api.counts(&id)?;
+        let counts = need.gather(visit.api.counts(&id))?.unwrap_or_default();
         left.push(Left {
             name: text(value, "connectionName"),
             account: text(value, "tenantId"),
@@ -210,12 +246,16 @@ fn leftovers(visit: &Visit<'_>) -> Result<Vec<Left>, Fault> {
             id,
         });
     }
-    Ok(left)
+    need.settle()?;
+    Ok((left, next))
 }
 
 fn residue(visit: &Visit<'_>) -> Result<Outcome, Fault> {
     let frame = visit.frame("Deleted connections", "residue");
-    Ok(visit.show(200, &frame, &Residue { left: leftovers(visit)? }))
+    let cursor = visit.query("cursor");
+    let (left, next) = leftovers(visit, &format!("cursor={}", escape(&cursor)))?;
+    let next = next.map(|next| format!("?cursor={next}")).unwrap_or_default();
+    Ok(visit.show(200, &frame, &Residue { left, later: !cursor.is_empty(), next }))
 }
 
 #[derive(Template)]
@@ -226,8 +266,8 @@ struct Removal<'a> {
 }
 
 fn confirm_removal(visit: &Visit<'_>, id: &str) -> Result<Outcome, Fault> {
-    let left = leftovers(visit)?.into_iter().find(|left| left.id == id);
-    let left = left.ok_or_else(|| Fault::Refused(Response::empty(404)))?;
+    let (left, _) = leftovers(visit, &format!("id={}", escape(id)))?;
+    let left = left.into_iter().next().ok_or_else(|| Fault::Refused(Response::empty(404)))?;
     let frame = &visit.frame("Remove what is left", "residue");
     Ok(visit.show(200, frame, &Removal { frame, left }))
 }

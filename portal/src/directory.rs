@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::api::{Member, escape};
 use crate::connection::find;
+use crate::filters;
 use crate::moment::Moment;
 use crate::page::{Frame, Visit};
 use crate::shown::{Shown, list as items, text};

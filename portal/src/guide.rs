@@ -1,4 +1,5 @@
-//! What to do at each identity provider, as data.
+//! What to do at each identity provider, as data. The words are those of the providers' own pages, as their documentation
+//! had them in November 2026.
 
 /// How one provider is connected.
 #[derive(Debug, Default)]
@@ -37,14 +38,6 @@ pub fn of(id: &str) -> &'static Guide {
 /// Every guide, in the order in which they are offered.
 pub static ALL: [&Guide; 8] = [&OKTA, &ENTRA, &ONELOGIN, &JUMPCLOUD, &GOOGLE, &PINGONE, &RIPPLING, &GENERIC];
 
-const USUAL: &[(&str, &str)] = &[
-    ("Username or email", "userName"),
-    ("First name", "name.givenName"),
-    ("Last name", "name.familyName"),
-    ("Email", "emails[type eq \"work\"].value"),
-    ("Active", "active"),
-];
-
 static OKTA: Guide = Guide {
     id: "okta",
     name: "Okta",
@@ -56,7 +49,7 @@ static OKTA: Guide = Guide {
     steps: &[
         (
             "Open your app integration",
-            "In the Okta Admin Console go to Applications, choose the app, and open the General tab. Under App Settings select Edit, tick SCIM for Provisioning, and save.",
+            "In the Okta Admin Console go to Applications and choose the app, or create one with SAML or SWA sign-on: Okta adds SCIM to no other kind. On the General tab select Edit under App Settings, choose SCIM as provisioning, and save.",
         ),
         (
             "Enter the connection",
@@ -73,11 +66,11 @@ static OKTA: Guide = Guide {
         ),
     ],
     mappings: &[
-        ("userName", "userName"),
-        ("givenName", "name.givenName"),
-        ("familyName", "name.familyName"),
-        ("email", "emails[type eq \"work\"].value"),
-        ("displayName", "displayName"),
+        ("Username, on the Sign On tab", "userName"),
+        ("user.firstName", "name.givenName"),
+        ("user.lastName", "name.familyName"),
+        ("user.email", "emails[type eq \"work\"].value"),
+        ("user.displayName", "displayName"),
     ],
 };
 
@@ -92,11 +85,11 @@ static ENTRA: Guide = Guide {
     steps: &[
         (
             "Create an application",
-            "In the Entra admin center go to Enterprise applications, New application, Create your own application, and choose the option that integrates an app not found in the gallery.",
+            "In the Entra admin center go to Enterprise apps, New application, Create your own application, and choose the option that integrates an app not found in the gallery.",
         ),
         (
             "Open provisioning",
-            "Select Provisioning in the menu, then New configuration. As authentication method choose Bearer authentication.",
+            "Select Provisioning in the menu, then New configuration. If it asks for an authentication method, choose Bearer authentication.",
         ),
         (
             "Enter the connection",
@@ -108,18 +101,35 @@ static ENTRA: Guide = Guide {
         ),
         (
             "Assign and start",
-            "Under Users and groups assign who shall be provisioned. Then return to the overview and select Start provisioning. The first cycle can take up to 40 minutes; Provision on demand is immediate.",
+            "Under Users and groups assign who shall be provisioned. Then return to the overview and select Start provisioning. Entra ID sends changes about every 40 minutes; Provision on demand is immediate.",
         ),
     ],
     mappings: &[
         ("userPrincipalName", "userName"),
         ("Switch([IsSoftDeleted], …)", "active"),
+        ("displayName", "displayName"),
         ("mail", "emails[type eq \"work\"].value"),
         ("givenName", "name.givenName"),
         ("surname", "name.familyName"),
         ("mailNickname or objectId", "externalId"),
     ],
 };
+
+/// What OneLogin makes a user of. It fills in what stands in braces.
+const ONELOGIN_TEMPLATE: &str = r#"{
+  "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+  "userName": "{$parameters.scimusername}",
+  "displayName": "{$user.display_name}",
+  "name": {
+    "givenName": "{$user.firstname}",
+    "familyName": "{$user.lastname}"
+  },
+  "emails": [{
+    "value": "{$user.email}",
+    "type": "work",
+    "primary": true
+  }]
+}"#;
 
 static ONELOGIN: Guide = Guide {
     id: "onelogin",
@@ -128,15 +138,19 @@ static ONELOGIN: Guide = Guide {
     source: "other",
     url_field: "SCIM Base URL",
     token_field: "SCIM Bearer Token",
-    also: &[],
+    also: &[("SCIM JSON Template", ONELOGIN_TEMPLATE)],
     steps: &[
         (
             "Add the app",
-            "In OneLogin Administration go to Applications, Add App, and choose SCIM Provisioner with SAML (SCIM v2 Enterprise).",
+            "In OneLogin Administration go to Applications, Add App, and choose SCIM Provisioner with SAML (SCIM v2 Enterprise). Save it under a name of your own.",
         ),
         (
             "Enter the connection",
-            "On the Configuration tab paste the provisioning URL as SCIM Base URL and the token as SCIM Bearer Token. Under API Connection select Enable.",
+            "On the Configuration tab paste the provisioning URL as SCIM Base URL, the token as SCIM Bearer Token, and the template as SCIM JSON Template. Save, then select Enable under API Status.",
+        ),
+        (
+            "Choose the user name",
+            "On the Parameters tab set SCIM Username to Email. To send groups, open the parameter Groups and tick Include in User Provisioning.",
         ),
         (
             "Switch on provisioning",
@@ -144,10 +158,17 @@ static ONELOGIN: Guide = Guide {
         ),
         (
             "Assign people",
-            "Assign the app to roles or users. Under Users approve pending provisioning events, if you require approval.",
+            "Assign the app to roles or users. If you require approval, approve what is pending on the app's Users tab.",
         ),
     ],
-    mappings: USUAL,
+    mappings: &[
+        ("SCIM Username", "userName"),
+        ("First Name", "name.givenName"),
+        ("Last Name", "name.familyName"),
+        ("Email", "emails[type eq \"work\"].value"),
+        ("Display name", "displayName"),
+        ("Status", "active"),
+    ],
 };
 
 static JUMPCLOUD: Guide = Guide {
@@ -161,19 +182,25 @@ static JUMPCLOUD: Guide = Guide {
     steps: &[
         (
             "Open the application",
-            "In the JumpCloud Admin Portal go to SSO Applications and choose or add the custom application.",
+            "In the JumpCloud Admin Portal go to SSO Applications. Choose your application, or Add New Application, Custom Application with Export users to this app (Identity Management).",
         ),
         (
             "Enter the connection",
-            "On the Identity Management tab choose SCIM API and SCIM 2.0. Paste the provisioning URL as Base URL and the token as Token Key, and enter a test user's email.",
+            "On the Identity Management tab choose SCIM API and SCIM 2.0. Paste the provisioning URL as Base URL and the token as Token Key, and enter the email of one of your users as Test User Email.",
         ),
         (
             "Test and activate",
-            "Select Test Connection, then Activate. Enable group management if you want groups to be sent.",
+            "Tick Enable management of User Groups and Group Membership if you want groups to be sent. Select Test Connection, then Activate, and save.",
         ),
         ("Assign groups", "On the User Groups tab select the groups whose members shall be provisioned, and save."),
     ],
-    mappings: USUAL,
+    mappings: &[
+        ("username", "userName"),
+        ("firstname", "name.givenName"),
+        ("lastname", "name.familyName"),
+        ("email", "emails[type eq \"work\"].value"),
+        ("User state", "active"),
+    ],
 };
 
 static GOOGLE: Guide = Guide {
@@ -187,7 +214,7 @@ static GOOGLE: Guide = Guide {
     steps: &[
         (
             "Open the app",
-            "In the Google Admin console go to Apps, Web and mobile apps, and choose the SAML app that supports automatic provisioning.",
+            "In the Google Admin console go to Apps, Web and mobile apps, and choose an app of Google's catalog that supports automatic provisioning. Google offers it for those alone, not for custom SAML apps, and sends users but no groups.",
         ),
         (
             "Configure provisioning",
@@ -196,11 +223,16 @@ static GOOGLE: Guide = Guide {
         ("Map attributes", "Check the attribute mapping. Username and both names are required."),
         (
             "Choose the scope",
-            "Select the groups whose members shall be provisioned, and how quickly people who leave lose access.",
+            "Select the groups whose members shall be provisioned, and how soon people who leave lose access.",
         ),
-        ("Switch it on", "Finish, then turn Autoprovisioning on."),
+        ("Switch it on", "Finish, then turn Autoprovisioning on. Google sends changes every few hours."),
     ],
-    mappings: USUAL,
+    mappings: &[
+        ("Basic information > Primary email", "userName"),
+        ("Basic information > First name", "name.givenName"),
+        ("Basic information > Last name", "name.familyName"),
+        ("Basic information > Primary email", "emails[type eq \"work\"].value"),
+    ],
 };
 
 static PINGONE: Guide = Guide {
@@ -208,10 +240,14 @@ static PINGONE: Guide = Guide {
     name: "PingOne",
     mark: "P",
     source: "other",
-    url_field: "SCIM Base URL",
+    url_field: "SCIM base URL",
     token_field: "OAuth Access Token",
     also: &[
+        ("Users resource", "/Users"),
+        ("Groups resource", "/Groups"),
+        ("SCIM version", "2.0"),
         ("Authentication method", "OAuth 2 Bearer Token"),
+        ("Auth type header", "Bearer"),
         ("User identifier", "userName"),
         ("User filter expression", "userName Eq \"%s\""),
     ],
@@ -222,15 +258,24 @@ static PINGONE: Guide = Guide {
         ),
         (
             "Enter the connection",
-            "Paste the provisioning URL as SCIM Base URL. Choose OAuth 2 Bearer Token as authentication method and paste the token. Keep the default user and group resources, then test the connection.",
+            "Paste the provisioning URL as SCIM base URL. Choose OAuth 2 Bearer Token as authentication method and paste the token as OAuth Access Token. Then test the connection.",
         ),
-        ("Set preferences", "Choose userName as user identifier and filter expression userName Eq \"%s\"."),
+        (
+            "Set preferences",
+            "Choose userName as user identifier, enter the filter expression userName Eq \"%s\", and choose what happens to people who leave.",
+        ),
         (
             "Add a rule",
-            "Create an outbound rule for the connection with the population that shall be provisioned. Turn on both the rule and the connection.",
+            "Create a rule for the connection, set its user filter to those who shall be provisioned, and check its attribute mapping. Turn on both the rule and the connection.",
         ),
     ],
-    mappings: USUAL,
+    mappings: &[
+        ("Username", "userName"),
+        ("Given Name", "name.givenName"),
+        ("Family Name", "name.familyName"),
+        ("Email Address", "emails[type eq \"work\"].value"),
+        ("Enabled", "active"),
+    ],
 };
 
 static RIPPLING: Guide = Guide {
@@ -240,20 +285,33 @@ static RIPPLING: Guide = Guide {
     source: "other",
     url_field: "SCIM base URL",
     token_field: "Bearer token",
-    also: &[],
+    also: &[("SCIM version", "2.0"), ("SCIM authorization method", "Bearer Token")],
     steps: &[
         (
             "Add a custom integration",
-            "In Rippling go to IT Management, Custom App, create the app and choose SCIM as its provisioning.",
+            "In Rippling go to IT, Third-Party Access, Add Integration, Create New Custom Integration. Give it a name and tick User Management via SCIM.",
         ),
         (
-            "Enter the connection",
-            "Paste the provisioning URL as SCIM base URL, choose Bearer token, and paste the token.",
+            "Describe the service",
+            "Choose SCIM version 2.0, paste the provisioning URL as SCIM base URL, and choose Bearer Token as authorization method. Tick Supports Groups, Supports Pagination, Create & Delete Groups and Use PATCH to edit Groups.",
         ),
-        ("Choose who gets access", "Set the access rules and when accounts are created and removed."),
+        (
+            "Name the attributes",
+            "Under Supported SCIM Attributes add externalId, emails.primary, name.givenName and name.familyName. Then install the integration.",
+        ),
+        (
+            "Enter the token",
+            "Paste the token as bearer token. Set who gets access, and when accounts are made and removed.",
+        ),
         ("Match existing accounts", "Review the suggested matches, then finish."),
     ],
-    mappings: USUAL,
+    mappings: &[
+        ("Work email", "userName"),
+        ("emails.primary", "emails[type eq \"work\"].value"),
+        ("name.givenName", "name.givenName"),
+        ("name.familyName", "name.familyName"),
+        ("externalId", "externalId"),
+    ],
 };
 
 static GENERIC: Guide = Guide {
@@ -276,5 +334,11 @@ static GENERIC: Guide = Guide {
         ("Map attributes", "Map at least a unique userName. Use userName as the matching attribute."),
         ("Test and start", "Run the connection test, assign users and groups, and start provisioning."),
     ],
-    mappings: USUAL,
+    mappings: &[
+        ("Username or email", "userName"),
+        ("First name", "name.givenName"),
+        ("Last name", "name.familyName"),
+        ("Email", "emails[type eq \"work\"].value"),
+        ("Active", "active"),
+    ],
 };

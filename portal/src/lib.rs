@@ -11,6 +11,7 @@
 //! | `page` | what every page shares: frame, headers, notices |
 //! | `shown`, `moment`, `chart` | connections, times and charts as pages show them |
 //! | `dashboard`, `connections`, `connection`, `directory`, `log`, `roles` | the pages themselves |
+//! | `filters` | how templates write values |
 //! | `guide` | what to do at each identity provider, as data |
 
 mod api;
@@ -20,6 +21,7 @@ mod connection;
 mod connections;
 mod dashboard;
 mod directory;
+mod filters;
 mod form;
 mod guide;
 mod log;

@@ -10,6 +10,7 @@ use scim_engine::store::{Fault, Outcome, View};
 
 use crate::api::Api;
 use crate::assets;
+use crate::filters;
 use crate::form::{Form, sentence};
 use crate::session::{Area, Session, cookie};
 use crate::shown::Shown;

@@ -77,17 +77,19 @@ impl Vendor {
         (String::from_utf8(response.body).unwrap(), pages)
     }
 
+    /// A new connection's id and token.
+    fn connect(&mut self, wanted: &Value) -> (String, String) {
+        let bearer = format!("Bearer {}", self.cookie.split_once('.').unwrap().1);
+        let path = "/directory/resources/v1/configurations/scim2";
+        let body = wanted.to_string().into_bytes();
+        let (made, _) = self.send(connections::handle, "POST", path, &[("authorization", &bearer)], &body);
+        let made: Value = serde_json::from_slice(&made.body).unwrap();
+        (made["id"].as_str().unwrap().to_owned(), made["token"].as_str().unwrap().to_owned())
+    }
+
     /// A connection with so many users, all of them in one group; its id.
     fn connection(&mut self, users: usize) -> String {
-        let credential = self.cookie.split_once('.').unwrap().1.to_owned();
-        let wanted = json!({ "source": "okta", "connectionName": format!("of {users}") }).to_string();
-        let vendor = [("authorization", format!("Bearer {credential}")), ("frontegg-tenant-id", "acme".to_owned())];
-        let vendor = vendor.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let path = "/directory/resources/v1/configurations/scim2";
-        let made: Value =
-            serde_json::from_slice(&self.send(connections::handle, "POST", path, &vendor, wanted.as_bytes()).0.body)
-                .unwrap();
-        let (id, token) = (made["id"].as_str().unwrap().to_owned(), made["token"].as_str().unwrap().to_owned());
+        let (id, token) = self.connect(&json!({ "source": "okta", "connectionName": format!("of {users}") }));
         let create = |n: usize| json!({ "method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data": { "userName": format!("user{n:06}") } });
         for first in (0..users).step_by(2000) {
             let mut operations: Vec<Value> = (first..(first + 2000).min(users)).map(create).collect();
@@ -174,4 +176,85 @@ fn a_page_of_the_dashboard_needs_a_session_and_a_form_its_proof() {
     assert!(vendor.page(&format!("/dashboard/connections/{id}")).0.contains("linked"));
     check(&mut vendor, &[("cookie", &cookie), ("sec-fetch-site", "same-origin")], &proven, 303);
     assert!(vendor.page(&format!("/dashboard/connections/{id}")).0.contains("paused"));
+}
+
+/// Whatever a guide tells people to map is an attribute that a user can be given.
+#[test]
+fn every_attribute_a_guide_names_is_one_that_users_have() {
+    let mut vendor = Vendor::new();
+    let providers = ["okta", "entra-id", "onelogin", "jumpcloud", "google-workspace", "pingone", "rippling", "generic"];
+    for provider in providers {
+        let (id, token) =
+            vendor.connect(&json!({ "provider": provider, "source": "other", "connectionName": provider }));
+        let (page, _) = vendor.page(&format!("/dashboard/connections/{id}/setup"));
+        let table = page.split("id=\"mapping\"").nth(1).unwrap();
+        let attributes: Vec<_> = table
+            .split("<td><code>")
+            .skip(1)
+            .map(|rest| rest.split("</code>").next().unwrap().replace("&#34;", "\""))
+            .collect();
+        assert!(attributes.len() >= 4 && attributes[0] == "userName", "{provider}: {attributes:?}");
+        let base = format!("/directory/resources/scim/v2.0/{id}/Users");
+        let bearer = format!("Bearer {token}");
+        let mut scim = |method: &str, target: &str, body: &Value| {
+            let (answer, _) =
+                vendor.send(scim::handle, method, target, &[("authorization", &bearer)], body.to_string().as_bytes());
+            (answer.status, serde_json::from_slice::<Value>(&answer.body).unwrap())
+        };
+        let (_, made) = scim("POST", &base, &json!({ "userName": "ann" }));
+        let user = format!("{base}/{}", made["id"].as_str().unwrap());
+        for attribute in attributes {
+            let value = if attribute == "active" { json!(false) } else { json!("bob@example.com") };
+            let change = json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{ "op": "replace", "path": attribute, "value": value }],
+            });
+            let (status, user) = scim("PATCH", &user, &change);
+            assert!(
+                status == 200 && user.to_string().contains(&value.to_string()),
+                "{provider}, {attribute}: {status} {user}"
+            );
+        }
+    }
+}
+
+/// Accounts and connections are reached page by page, however many there are.
+#[test]
+fn accounts_and_connections_are_paged_and_the_overview_says_what_it_counts() {
+    let mut vendor = Vendor::new();
+    for number in 0..1010 {
+        let (account, name) = (format!("account-{:04}", number / 2), format!("Name {number}"));
+        vendor.connect(&json!({ "source": "okta", "connectionName": name, "tenantId": account }));
+    }
+    for number in 0..130 {
+        vendor.connect(&json!({ "source": "okta", "connectionName": format!("Name {number}"), "tenantId": "large" }));
+    }
+    let (overview, _) = vendor.page("/dashboard");
+    assert!(
+        overview.contains("<dd>1,140</dd>") && overview.contains("the 1,000 connections created first"),
+        "{overview}"
+    );
+    let walk = |vendor: &mut Vendor, path: &str, row: &str| {
+        let (mut names, mut sizes, mut query) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let (page, _) = vendor.page(&format!("{path}{query}"));
+            let found: Vec<_> = page
+                .split(row)
+                .skip(1)
+                .map(|rest| rest.split('>').nth(1).unwrap().split('<').next().unwrap().to_owned())
+                .collect();
+            sizes.push(found.len());
+            names.extend(found);
+            let Some(next) = page.split("<a class=\"button\" href=\"").find(|rest| rest.contains("rel=\"next\""))
+            else {
+                break;
+            };
+            query = next.split('"').next().unwrap().replace("&#38;", "&");
+        }
+        (names, sizes)
+    };
+    let (accounts, sizes) = walk(&mut vendor, "/dashboard/accounts", "href=\"/dashboard/accounts/");
+    assert_eq!((accounts.len(), accounts.is_sorted(), sizes.len()), (506, true, 11), "{sizes:?}");
+    let (names, sizes) = walk(&mut vendor, "/dashboard/accounts/large", "href=\"/dashboard/connections/");
+    assert_eq!((names.len(), sizes), (130, vec![100, 30]));
 }
