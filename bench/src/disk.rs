@@ -60,7 +60,7 @@ pub fn measure(disk: &Disk) -> Result<()> {
             let data = disk.directory.join("data");
             let variable = format!("commit_group={group}");
             let server = Server::start(&disk.program, &data, &["--front", "none", "--variable", &variable])?;
-            let connection = server.connection("bench")?;
+            let connection = server.connection("bench", "bench")?;
             let base = (format!("{}/Users", connection.url), connection.token);
             // The first requests compile and fill caches.
             create(&base, 1, 0..20)?;

@@ -54,14 +54,14 @@ impl Server {
         self.ready[name].as_str().with_context(|| format!("the server has no `{name}`"))
     }
 
-    /// A fresh connection.
+    /// A fresh connection of an account.
     ///
     /// # Errors
     /// It is refused.
-    pub fn connection(&self, name: &str) -> Result<Made> {
+    pub fn connection(&self, account: &str, name: &str) -> Result<Made> {
         let origin = self.ready("origin")?;
         let path = format!("{origin}/directory/resources/v1/configurations/scim2");
-        let wanted = json!({ "source": "okta", "connectionName": name });
+        let wanted = json!({ "source": "okta", "connectionName": name, "tenantId": account });
         let made = post(&ureq::Agent::new_with_defaults(), &path, &self.vendor, &wanted)?;
         let id = made["id"].as_str().context("no connection")?.to_owned();
         let token = made["token"].as_str().context("no token")?.to_owned();

@@ -43,4 +43,7 @@ fn a_token_of_a_key_that_came_later_is_noticed() {
     assert!(keys.lacks_key_of(&data.refused["RS256 by an unknown key"]));
     assert!(!keys.lacks_key_of(&data.accepted["RS256"]));
     assert!(!keys.lacks_key_of("nonsense"));
+    let unnamed = "a token without a key id is tried with every key of its algorithm";
+    assert!(!keys.lacks_key_of(&data.accepted[unnamed]));
+    assert!(!keys.lacks_key_of(&data.refused["alg none without a key id"]));
 }
