@@ -14,11 +14,11 @@ use scim_host_tests::deployment::{Connection, Deployment, Http, Target};
 use scim_host_tests::envoy::{Envoy, example};
 use scim_host_tests::message::{Answer, Request};
 use scim_host_tests::place;
-use scim_host_tests::server::Front;
+use scim_host_tests::server::{Front, Server};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
-use crate::shared::{Running, server, trial};
+use crate::shared::{Running, fresh, server, trial};
 
 const ISSUER: &str = "https://idp.example.com";
 const KEY: &[u8] = b"a symmetric key of a test, 32 bytes or more";
@@ -31,6 +31,7 @@ pub fn trials() -> Vec<Trial> {
         trial("decision::groups_open_routes_through_rbac", opens_routes),
         trial("decision::a_deactivated_user_and_one_nobody_knows_are_refused", refuses),
         trial("decision::a_body_that_came_while_the_directory_was_asked_arrives_whole", holds_bodies),
+        trial("decision::proxy_wasm::who_is_active_passes_and_nobody_else_does", decides_without_envoy),
     ]
 }
 
@@ -264,4 +265,33 @@ fn holds_bodies() -> Result<()> {
     ensure!(answer.status == 200, "{}", answer.brief());
     ensure!(answer.json()["length"] == 3 << 20, "the application got {}", answer.json()["length"]);
     scene.envoy.has_not_trapped()
+}
+
+/// The embedded host, which forwards to the origin as if that were the application.
+fn decides_without_envoy() -> Result<()> {
+    let directory = fresh()?;
+    let data = directory.path().join("data");
+    let server = Server::start(&data, Front::None)?;
+    let deployment = server.origin()?;
+    let connection = deployment.connect(&Map::new())?;
+    for (name, active) in [("ann", true), ("bob", false)] {
+        let user = Request::new("POST", &format!("{}/Users", connection.base()));
+        let user = user.json(&json!({ "userName": name, "active": active })).bearer(&connection.token);
+        let made = deployment.send(&user)?;
+        ensure!(made.status == 201, "{}", made.brief());
+    }
+    drop(server);
+    let rules = json!({ "connection": connection.id, "subject": { "header": "x-user" }, "match": "userName" });
+    let filter = json!({ "mode": "decision", "decision": rules }).to_string();
+    let server = Server::start_with(&data, Front::Embedded, &["--filter", &filter])?;
+    let front = Http::new(server.ready.front.as_deref().context("no front")?);
+    let path = "/openapi.json";
+    for (name, status) in [(Some("Ann"), 200), (Some("bob"), 403), (Some("carol"), 403), (None, 401)] {
+        let request = Request::new("GET", path);
+        let answer = front.send(&name.into_iter().fold(request, |request, name| request.header("x-user", name)))?;
+        ensure!(answer.status == status, "{name:?}: {}", answer.brief());
+        let refused = answer.header("content-type") == Some("application/problem+json");
+        ensure!(refused == (status != 200), "{name:?}: {}", answer.brief());
+    }
+    Ok(())
 }

@@ -47,11 +47,12 @@ pub fn trials() -> Vec<Trial> {
         let warning = format!("local::{name}::it_says_at_its_start_that_nothing_lasts");
         trials.push(trial(warning, move || warns(front)));
     }
-    let tests: [Test; 4] = [
+    let tests: [Test; 5] = [
         ("local_proxy_wasm::writers_on_two_workers_lose_nothing", embedded_loses_nothing),
         ("local_envoy::writers_on_two_workers_lose_nothing", envoy_loses_nothing),
         ("local_envoy::an_update_keeps_the_directories_and_a_bad_one_changes_nothing", updates),
         ("local_envoy::a_full_table_answers_507_and_loses_nothing", fills_up),
+        ("local_envoy::without_stop_iteration_on_headers_reads_are_served_and_writes_end", ends_writes),
     ];
     trials.extend(tests.map(|(name, test)| trial(format!("local::{name}"), test)));
     trials
@@ -235,9 +236,14 @@ struct Watched {
 
 impl Watched {
     fn start(document: &Value) -> Result<Self> {
+        Self::start_changed(document, &[])
+    }
+
+    /// With texts of the listener changed.
+    fn start_changed(document: &Value, changes: &[(&str, &str)]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let [port] = free_ports()?;
-        place_listener(directory.path(), port, document)?;
+        place_listener(directory.path(), port, document, changes)?;
         let bootstrap = json!({
             "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
             "node": { "id": "scim-edge", "cluster": "scim-edge" },
@@ -252,7 +258,7 @@ impl Watched {
     }
 
     fn update(&self, document: &Value) -> Result<()> {
-        place_listener(self.directory.path(), self.port, document)
+        place_listener(self.directory.path(), self.port, document, &[])
     }
 
     /// Waits until Envoy's log holds a text.
@@ -271,7 +277,7 @@ impl Watched {
 }
 
 /// Moves the listener into place, as Envoy wants a watched file to change.
-fn place_listener(directory: &Path, port: u16, document: &Value) -> Result<()> {
+fn place_listener(directory: &Path, port: u16, document: &Value, changes: &[(&str, &str)]) -> Result<()> {
     let example = std::fs::read_to_string(place::root().join("envoy/local.yaml"))?;
     let listener = example.split_once("  listeners:\n").context("the example has no listener")?.1;
     let (before, rest) = listener.split_once("value: |\n").context("the example has no document")?;
@@ -285,6 +291,10 @@ fn place_listener(directory: &Path, port: u16, document: &Value) -> Result<()> {
         .replace("@LISTEN_ADDRESS@", "127.0.0.1")
         .replace("@LISTEN_PORT@", &port.to_string())
         .replace("@PLUGIN@", &place::local_plugin().to_string_lossy());
+    let text = changes.iter().try_fold(text, |text, (old, new)| {
+        ensure!(text.contains(old), "the listener has no `{old}`");
+        Ok(text.replace(old, new))
+    })?;
     let file = directory.join("new.yaml");
     std::fs::write(&file, format!("resources:\n{text}"))?;
     Ok(std::fs::rename(file, directory.join("lds.yaml"))?)
@@ -367,5 +377,21 @@ fn fills_up() -> Result<()> {
     }
     let answer = client.create("again")?;
     ensure!(answer.status == 201, "deletions make no room: {}", answer.brief());
+    envoy.envoy.has_not_trapped()
+}
+
+/// Istio's WasmPlugin and Envoy Gateway's policy have no `allow_on_headers_stop_iteration`, so that they are no place for
+/// local mode: Envoy shows the filter no body of a request it holds. Such a request ends all the same.
+fn ends_writes() -> Result<()> {
+    let document = json!({ "mode": "local", "connections": [{ "id": "c", "tokens": [{ "token": "t" }] }] });
+    let changes = [
+        ("allow_on_headers_stop_iteration: true", "allow_on_headers_stop_iteration: false"),
+        ("stream_idle_timeout: 15s", "stream_idle_timeout: 1s"),
+    ];
+    let envoy = Watched::start_changed(&document, &changes)?;
+    let client = envoy.client("c", "t");
+    let written = client.create("ann")?;
+    ensure!(written.status == 504 || written.status == 408, "{}", written.brief());
+    ensure!(client.total("/Users")? == 0, "a write that was not answered was done");
     envoy.envoy.has_not_trapped()
 }
