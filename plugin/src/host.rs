@@ -58,10 +58,10 @@ pub fn entropy() -> [u8; 32] {
 /// Tells an answer of this edge from one of its origin, for whoever looks into a deployment: the edge's version.
 const EDGE_HEADER: &str = "x-scim-edge";
 
-/// A metric in Envoy: its number, looked up by name once, and what its counter has not been told yet.
+/// A metric in Envoy: its number, looked up by name once, and what Envoy has not been told yet.
 struct Defined {
     id: u32,
-    waiting: u64,
+    waiting: Option<u64>,
 }
 
 thread_local! {
@@ -69,17 +69,19 @@ thread_local! {
     static METRICS: RefCell<HashMap<Metric, Defined>> = RefCell::default();
 }
 
-/// Adds to a counter, or a sample to a histogram. Envoy learns of a counter when it is [`report`]ed: a call to Envoy for
-/// each would cost more than most requests.
+/// Adds to a counter, or a sample to a histogram. Envoy learns of most when they are [`report`]ed, for each call to
+/// it takes time.
 pub fn measure(metric: Metric, value: u64) {
     METRICS.with_borrow_mut(|metrics| {
         if !metrics.contains_key(&metric) {
             metrics.extend(define(metric).map(|defined| (metric, defined)));
         }
-        match metrics.get_mut(&metric) {
-            Some(defined) if metric.is_histogram() => record(defined.id, value),
-            Some(defined) => defined.waiting += value,
-            None => log::debug!("`{}` can not be defined", metric.name()),
+        match (metrics.get_mut(&metric), metric.gather()) {
+            (Some(defined), Some(gather)) => {
+                defined.waiting = Some(defined.waiting.map_or(value, |waiting| gather(waiting, value)));
+            }
+            (Some(defined), None) => record(defined.id, value),
+            (None, _) => log::debug!("`{}` can not be defined", metric.name()),
         }
     });
 }
@@ -89,11 +91,13 @@ pub fn measure_all(measured: impl Iterator<Item = (Metric, u64)>) {
     measured.for_each(|(metric, value)| measure(metric, value));
 }
 
-/// Tells Envoy what was counted since the last time; to be called every second or so, and at the end.
+/// Tells Envoy what waits; to be called every second or so, and at the end.
 pub fn report() {
     METRICS.with_borrow_mut(|metrics| {
-        for defined in metrics.values_mut().filter(|defined| defined.waiting > 0) {
-            record(defined.id, std::mem::take(&mut defined.waiting));
+        for defined in metrics.values_mut() {
+            if let Some(value) = defined.waiting.take() {
+                record(defined.id, value);
+            }
         }
     });
 }
@@ -106,7 +110,7 @@ fn record(id: u32, value: u64) {
 
 fn define(metric: Metric) -> Option<Defined> {
     let kind = if metric.is_histogram() { MetricType::Histogram } else { MetricType::Counter };
-    hostcalls::define_metric(kind, &metric.name()).ok().map(|id| Defined { id, waiting: 0 })
+    hostcalls::define_metric(kind, &metric.name()).ok().map(|id| Defined { id, waiting: None })
 }
 
 /// Makes a fact about the stream in effect readable as `%FILTER_STATE(wasm.name:PLAIN)%`.

@@ -52,7 +52,7 @@ pub enum Metric {
     },
     /// Answers from a head the origin had not confirmed in time.
     StaleAnswers,
-    /// Milliseconds since the origin confirmed the head an answer was made from.
+    /// Milliseconds since the origin confirmed the head an answer was made from; the greatest of a second.
     AnswerAge,
 }
 
@@ -72,6 +72,15 @@ impl Metric {
             Self::Lookups { cache, result } => format!("scim_cache_lookups_total.cache.{cache}.result.{result}"),
             Self::StaleAnswers => "scim_stale_answers_total".to_owned(),
             Self::AnswerAge => "scim_answer_age_ms".to_owned(),
+        }
+    }
+
+    /// How values are put together until Envoy is told of them; `None` for those it is told of one by one.
+    pub fn gather(self) -> Option<fn(u64, u64) -> u64> {
+        match self {
+            Self::RequestDuration { .. } | Self::CallDuration { .. } => None,
+            Self::AnswerAge => Some(u64::max),
+            _ => Some(u64::saturating_add),
         }
     }
 
