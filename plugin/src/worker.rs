@@ -356,7 +356,7 @@ impl<S: Shared> Worker<S> {
         self.refusals.note(&ticket.directory.clone(), head.is_some(), || {
             ticket.locate();
             let env = Env::new(Timestamp(ticket.arrived / 1000), [0; 32], 0, &config.engine);
-            let record = head.as_ref().and_then(|head| record(head));
+            let record = head.as_ref().and_then(record);
             scim::refusal(&ticket.request, response, record.as_deref(), &env)
         });
     }

@@ -158,7 +158,7 @@ fn simulate(seed: u64) -> usize {
     seed_entropy(seed << 8);
     let mut first = established(envoy.handle(0));
     let group = id(&ask(&mut first, &request("a", "t", "POST", "/Groups", &json!({ "displayName": "g" }))));
-    let deadliness = if seed % 2 == 0 { 0 } else { 400 };
+    let deadliness = if seed.is_multiple_of(2) { 0 } else { 400 };
     envoy.race(WORKERS, seed, deadliness);
     let seen: Vec<Acknowledged> = std::thread::scope(|scope| {
         let race = |number: usize| {
