@@ -181,6 +181,8 @@ pub struct Limits {
     pub pending_entries: usize,
     /// Bytes of keys and values a head keeps before they are merged into pages.
     pub pending_bytes: usize,
+    /// Replaced pages a head remembers before they are deleted; with 0, the next merge deletes them.
+    pub garbage_pages: usize,
     /// Commits of one process that share a swap at most, up to 16; with 1, none do.
     pub group: usize,
     /// Entries of the provisioning log a connection keeps, of writes and of what is noted aside each, to within a hundred;
@@ -206,6 +208,7 @@ impl Default for Limits {
             page_bytes: 8 << 10,
             pending_entries: 64,
             pending_bytes: 8 << 10,
+            garbage_pages: 100,
             group: 16,
             log_entries: 10_000,
             log_days: 30,

@@ -113,6 +113,7 @@ impl World {
             pending_entries: 24,
             pending_bytes: 2500,
             log_entries: 40,
+            garbage_pages: 20,
             group: usize::try_from(group).unwrap(),
             ..Limits::default()
         };

@@ -15,8 +15,9 @@
 //! No two heads of a directory are ever equal: each carries the nonce of its own commit. So a swap that compares
 //! whole values can not mistake one head for another, and a commit can be found again in the heads after it.
 //!
-//! *Garbage* are the pages the latest merge replaced. They are deleted by the merge after that one, so a reader that
-//! still holds the previous head is rarely disturbed, and a crash between swap and deletion leaks one generation at most.
+//! *Garbage* are the pages the latest merges replaced. They are deleted together by a later merge, once they are so many that
+//! a call for them is worth its while: a reader that still holds an earlier head is rarely disturbed, and a crash between
+//! swap and deletion leaks no more than these.
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -135,7 +136,7 @@ impl Head {
         self.recent.iter().take(self.unlanded).any(|nonce| *nonce == page.nonce())
     }
 
-    /// Pages the latest merge replaced.
+    /// Pages the latest merges replaced.
     pub fn garbage(&self) -> &[PageId] {
         &self.garbage
     }

@@ -15,7 +15,7 @@ use crate::env::Env;
 
 pub use super::tree::Entry;
 
-/// Replaced pages a head remembers; a merge that replaces more has the rest deleted at once.
+/// Replaced pages a head remembers at most; a merge that replaces more has the rest deleted at once.
 const GARBAGE: usize = 512;
 
 /// Reads and writes of one step in one directory.
@@ -249,22 +249,22 @@ impl<'v> Txn<'v> {
         let writes: Vec<_> = slots.iter().map(|slot| (slot.key, slot.value)).collect();
         let merged = self.tree().rewrite(&writes, nonce, limits.page_bytes)?;
         let (superseded, replaced) = merged.replaced.into_iter().partition(|id| self.has_unlanded(id));
-        let (garbage, obsolete) = self.retire(replaced);
+        let (garbage, obsolete) = self.retire(replaced, limits.garbage_pages);
         (draft.root, draft.pending, draft.garbage) = (merged.root, &[], &garbage);
         Ok(Some(Commit { pages: merged.pages, obsolete, superseded, ..self.finish(&draft, nonce) }))
     }
 
-    /// Parts pages nobody refers to after a merge: those the head remembers for the next one to delete, and those to be
-    /// deleted now. What the head remembers already has had its time, unless that head is a draft.
-    fn retire(&self, replaced: Vec<PageId>) -> (Vec<PageId>, Vec<PageId>) {
+    /// Parts pages nobody refers to after a merge: those the head remembers for a later one to delete, and those to be
+    /// deleted now. What the head remembers already has had its time, unless that head is a draft, and goes once there are
+    /// more than `enough`.
+    fn retire(&self, replaced: Vec<PageId>, enough: usize) -> (Vec<PageId>, Vec<PageId>) {
         let old = self.head.as_deref().map(Head::garbage).unwrap_or_default();
         if self.purges {
             return (replaced.iter().copied().take(GARBAGE).collect(), [old, &replaced].concat());
         }
-        let (mut obsolete, mut garbage) = match &self.head {
-            Some(head) if head.is_draft() => (Vec::new(), [old, &replaced].concat()),
-            _ => (old.to_vec(), replaced),
-        };
+        let waits = old.len() <= enough || self.head.as_ref().is_some_and(|head| head.is_draft());
+        let (mut obsolete, mut garbage) =
+            if waits { (Vec::new(), [old, &replaced].concat()) } else { (old.to_vec(), replaced) };
         obsolete.extend(garbage.drain(..garbage.len().saturating_sub(GARBAGE)));
         (garbage, obsolete)
     }

@@ -18,7 +18,7 @@ thread_local! {
 
 /// Limits so small that few entries make a deep tree.
 pub fn tiny() -> Limits {
-    Limits { page_bytes: 160, pending_entries: 4, pending_bytes: 200, ..Limits::default() }
+    Limits { page_bytes: 160, pending_entries: 4, pending_bytes: 200, garbage_pages: 6, ..Limits::default() }
 }
 
 pub fn config(limits: Limits) -> Arc<Config> {

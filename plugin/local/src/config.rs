@@ -96,6 +96,8 @@ fn limits(mut fields: Fields) -> Result<(Rate, Limits), Refused> {
         page_bytes: fields.number("page_bytes", 512..=1 << 20, default.page_bytes)?,
         // The log is read through the management API, which is not here: it would only take room.
         log_entries: 0,
+        // A deletion costs little here, and a slot that is not free a lot.
+        garbage_pages: 0,
         ..default
     };
     fields.end().map(|()| (rate, limits))
