@@ -10,7 +10,9 @@ use scim_engine::env::{Config, Credential, Env, Limits, Timestamp};
 use scim_engine::http::{Request, Response};
 use scim_engine::scim::{Decision, MatchedBy};
 use scim_engine::store::memory::{MemoryStore, run};
-use scim_engine::store::{DirectoryId, Fault, Handler, Head, Outcome, PageCache, Session, View, head_key};
+use scim_engine::store::{
+    Call, DirectoryId, Fault, Handler, Head, Outcome, PageCache, Session, Turn, View, head_key,
+};
 use scim_engine::{connections, scim};
 use serde_json::{Value, json};
 
@@ -54,6 +56,10 @@ impl Directory {
     }
 
     fn call(&self, handler: Handler, method: &str, target: &str, token: &str, body: Option<&Value>) -> Response {
+        run(self.session(handler, method, target, token, body), &self.store, &self.cache)
+    }
+
+    fn session(&self, handler: Handler, method: &str, target: &str, token: &str, body: Option<&Value>) -> Session {
         self.clock.set(self.clock.get() + 7);
         let mut headers = vec![("host".to_owned(), b"scim.example".to_vec())];
         if !token.is_empty() {
@@ -64,8 +70,23 @@ impl Directory {
         let mut seed = [0; 32];
         self.requests.set(self.requests.get() + 1);
         seed[..8].copy_from_slice(&self.requests.get().to_be_bytes());
-        let session = Session::new(handler, request, seed, Timestamp(self.clock.get()), Arc::clone(&self.config));
-        run(session, &self.store, &self.cache)
+        Session::new(handler, request, seed, Timestamp(self.clock.get()), Arc::clone(&self.config))
+    }
+
+    /// The status of a request made with nothing cached, and the pages it reads.
+    fn pages_read(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, usize) {
+        let mut session = self.session(scim::handle, method, &format!("{}{path}", self.base), &self.token, body);
+        let (nothing, mut reply, mut pages) = (PageCache::new(0), None, 0);
+        loop {
+            match session.turn(&nothing, reply.take()) {
+                Turn::Call(call) => {
+                    pages += if let Call::LoadPages(pages) = &call { pages.len() } else { 0 };
+                    reply = Some(self.store.call(&call));
+                }
+                Turn::Wait => {}
+                Turn::Done(response) => return (response.status, pages),
+            }
+        }
     }
 
     fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
@@ -349,6 +370,51 @@ fn a_patch_of_a_group_too_large_to_show_is_answered_without_it() {
     let now = directory.send("GET", &format!("/Groups/{group}?excludedAttributes=members"), None);
     assert_eq!(brief.header("etag"), now.header("etag"));
     assert_eq!(directory.send("GET", &format!("/Groups/{group}"), None).status, 400);
+}
+
+#[test]
+fn the_members_of_a_large_group_are_not_read_to_show_or_to_change_it() {
+    const MANY: usize = 3000;
+    let mut directory = Directory::new();
+    let members: Vec<Value> = (0..MANY).map(|n| json!({ "value": format!("member-{n:05}") })).collect();
+    let group = directory.create("/Groups", json!({ "displayName": "Many", "members": members }));
+    let limits = Limits { members: 1000, ..Limits::default() };
+    directory.config = Arc::new(Config { limits, ..Config::clone(&directory.config) });
+    let path = format!("/Groups/{group}");
+    let change = |op: &str, path: &str, value: Value| {
+        let operation = json!({ "op": op, "path": path, "value": value });
+        json!({ "Operations": [operation] })
+    };
+    let found = |filter: &str| {
+        let filter = filter.replace(' ', "%20").replace('"', "%22");
+        format!("/Groups?filter={filter}&excludedAttributes=members")
+    };
+    let id = |n: usize| json!([{ "value": format!("member-{n:05}") }]);
+    let requests = [
+        ("GET", format!("{path}?excludedAttributes=members"), None, 200),
+        ("GET", found(r#"members.value eq "member-00009""#), None, 200),
+        ("GET", found(r#"members[value eq "member-00009"]"#), None, 200),
+        ("GET", found(&format!(r#"id eq "{group}" and not (members eq "nobody")"#)), None, 200),
+        ("PATCH", path.clone(), Some(change("add", "members", id(MANY))), 204),
+        ("PATCH", path.clone(), Some(change("remove", "members[value eq \"member-01500\"]", Value::Null)), 204),
+        ("PATCH", path.clone(), Some(change("remove", "members", id(7))), 204),
+        ("PATCH", path.clone(), Some(change("replace", "displayName", json!("More"))), 204),
+    ];
+    for (method, path, body, expected) in requests {
+        let (status, pages) = directory.pages_read(method, &path, body.as_ref());
+        // Each path down the tree is two pages or three; the members fill some fifty, and their other sides as many.
+        assert!(pages <= 16, "{pages} pages for {method} {path}");
+        assert_eq!(status, expected, "{method} {path}");
+    }
+    assert_eq!(directory.get(&format!("{path}?excludedAttributes=members"))["displayName"], "More");
+    for (filter, expected) in [
+        (r#"members.value eq "member-00009""#, 1),
+        (r#"members eq "member-00007""#, 0),
+        (r#"displayName eq "More" and (members eq "member-00007" or members eq "member-00009")"#, 1),
+        (r#"displayName eq "More" and not (members[value eq "member-00009"])"#, 0),
+    ] {
+        assert_eq!(directory.get(&found(filter))["totalResults"], expected, "{filter}");
+    }
 }
 
 #[test]

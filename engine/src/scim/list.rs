@@ -16,6 +16,7 @@ use crate::schema::ResourceType;
 use crate::scim::directory::{self, Resource};
 use crate::scim::gather::gather;
 use crate::scim::layout::{self, Index, Kind};
+use crate::scim::members;
 use crate::scim::plan;
 use crate::scim::query::{Page, Query, Sort};
 use crate::scim::render::{Renderer, id, resource_type};
@@ -246,10 +247,19 @@ impl Lister<'_> {
         if !members && !looks_at(filter, &is_derived) {
             return Ok(None);
         }
-        let left_out = if members { Vec::new() } else { vec!["members".to_owned()] };
+        let mut named = Vec::new();
+        let by_name = kind == Kind::Group && members_by_name(filter, &mut named);
+        let left_out = if members && !by_name { Vec::new() } else { vec!["members".to_owned()] };
         let wanted = Projection::new(&[], &left_out)?;
         let stored = resources.iter().map(|resource| (kind, resource.clone())).collect();
-        self.renderer.page(self.txn, stored, &wanted).map(Some)
+        let mut whole = self.renderer.page(self.txn, stored, &wanted)?;
+        if by_name {
+            let found = gather(resources, |group| members::of_group_named(self.txn, &id(group), &named))?;
+            for (group, members) in whole.iter_mut().zip(found) {
+                group.insert("members".to_owned(), members.into_iter().map(Value::Object).collect());
+            }
+        }
+        Ok(Some(whole))
     }
 
     /// Resources without the attribute come last when ascending, first when descending (RFC 7644 section 3.4.2.3).
@@ -321,6 +331,33 @@ fn looks_at(filter: &Filter, wanted: &impl Fn(&AttrPath) -> bool) -> bool {
         Filter::And(left, right) | Filter::Or(left, right) => looks_at(left, wanted) || looks_at(right, wanted),
         Filter::Not(inner) => looks_at(inner, wanted),
         Filter::Compare(path, ..) | Filter::Present(path) | Filter::Element(path, _) => wanted(path),
+    }
+}
+
+/// Whether all that a filter asks of a group's members is if they are these, which it names: then no other decides.
+fn members_by_name<'f>(filter: &'f Filter, named: &mut Vec<&'f str>) -> bool {
+    match filter {
+        Filter::And(left, right) | Filter::Or(left, right) => {
+            members_by_name(left, named) && members_by_name(right, named)
+        }
+        Filter::Not(inner) => members_by_name(inner, named),
+        Filter::Compare(path, ..) | Filter::Present(path) | Filter::Element(path, _)
+            if !path.name.eq_ignore_ascii_case("members") =>
+        {
+            true
+        }
+        Filter::Compare(path, Operator::Eq, Literal::String(id)) => {
+            named.push(id);
+            path.sub.as_ref().is_none_or(|sub| sub.eq_ignore_ascii_case("value"))
+        }
+        Filter::Element(_, inner) => match &**inner {
+            Filter::Compare(path, Operator::Eq, Literal::String(id)) => {
+                named.push(id);
+                path.name.eq_ignore_ascii_case("value")
+            }
+            _ => false,
+        },
+        Filter::Compare(..) | Filter::Present(_) => false,
     }
 }
 

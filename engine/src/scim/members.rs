@@ -35,6 +35,12 @@ pub fn of_group(txn: &Txn<'_>, group: &str, limits: &Limits) -> Result<Vec<Membe
     entries.iter().map(|(_, value)| decode(value)).collect()
 }
 
+/// Those of a group's members that have one of these identifiers.
+pub fn of_group_named(txn: &Txn<'_>, group: &str, ids: &[&str]) -> Result<Vec<Member>, Fault> {
+    let keys: Vec<_> = ids.iter().map(|id| layout::member(group, id)).collect();
+    txn.get_many(&keys)?.iter().flatten().map(|bytes| decode(bytes)).collect()
+}
+
 /// Applies one change to a group's members; whether anything changed.
 pub fn apply(
     txn: &mut Txn<'_>,
