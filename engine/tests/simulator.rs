@@ -305,10 +305,12 @@ impl World {
         if (2..4).contains(&fate) {
             reply = Reply::Failed("lost".to_owned());
         }
-        if let Reply::Swapped(_) = reply {
+        if let (Reply::Swapped(done), Call::SwapHead { directory, .. }) = (&reply, call) {
             reply = match self.random.below(4) {
                 0 => Reply::Swapped(true),
                 1 => Reply::Swapped(false),
+                // A host that compares for itself says what it has found.
+                2 if !done => self.store.call(&Call::LoadHead(directory.clone())),
                 _ => reply,
             };
         }

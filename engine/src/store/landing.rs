@@ -61,8 +61,8 @@ impl Landing {
             (Phase::Storing, other) => failed("pages could not be stored", &other),
             (Phase::Installing, Reply::Swapped(true)) if self.truthful => Progress::Landed,
             (Phase::Installing, Reply::Done) if commit.expected.is_none() => Progress::Landed,
+            (Phase::Installing | Phase::Confirming, Reply::Head(Some(bytes))) => self.judge(commit, bytes.into()),
             (Phase::Installing, _) => Progress::Call(self.confirm(commit)),
-            (Phase::Confirming, Reply::Head(Some(bytes))) => self.judge(commit, bytes.into()),
             (Phase::Confirming, Reply::Head(None)) => Progress::Failed("a head is gone".to_owned()),
             (Phase::Confirming, other) => self.again(commit, &other, Self::confirm),
         }

@@ -37,7 +37,7 @@ use crate::http::{Request, Response};
 pub type Handler = fn(&Request, &View<'_>, &Env<'_>) -> Result<Outcome, Fault>;
 
 /// How often a request may lose a race before it is answered 503.
-const ATTEMPTS: u32 = 64;
+const ATTEMPTS: u32 = 256;
 /// How often a step may start over because pages were gone.
 const RESTARTS: u32 = 8;
 /// How often a step may be run for its work aside.
@@ -79,7 +79,7 @@ pub enum Call {
         head: Vec<u8>,
     },
     /// Write the head if it is still `expected`, which is what this session's last [`Call::LoadHead`] of that directory
-    /// gave; answered by [`Reply::Swapped`].
+    /// gave; answered by [`Reply::Swapped`], or by [`Reply::Head`] if the host has found another one there.
     SwapHead {
         /// The directory.
         directory: DirectoryId,

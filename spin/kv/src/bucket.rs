@@ -93,9 +93,11 @@ impl Bucket {
     /// spares Spin most swaps that fail: each keeps one of its 256 slots for as long as the instance lives.
     fn swap(&self, key: &str, expected: &[u8], head: &[u8]) -> Result<Reply, String> {
         let cas = atomics::Cas::new(&self.swaps, key).map_err(text)?;
-        // An absent key has to count as a lost race: Spin would take the swap for an unconditional write.
-        if cas.current().map_err(text)?.as_deref() != Some(expected) {
-            return Ok(Reply::Swapped(false));
+        match cas.current().map_err(text)? {
+            Some(current) if current == expected => {}
+            Some(other) => return Ok(Reply::Head(Some(other))),
+            // An absent key has to count as a lost race: Spin would take the swap for an unconditional write.
+            None => return Ok(Reply::Swapped(false)),
         }
         match atomics::swap(cas, head) {
             Ok(()) => Ok(Reply::Swapped(true)),
