@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -48,6 +50,10 @@ pub struct Options {
     /// A variable of `spin.toml`; may be given more than once
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
     variables: Vec<(String, String)>,
+    /// Instances of each component at most; more of them answer more at once, fewer share more of their commits. As many as
+    /// there are processors, if it is not given
+    #[arg(long, value_name = "NUMBER")]
+    instances: Option<NonZeroUsize>,
     /// Directory of `spin.toml`
     #[arg(long, value_name = "DIR", default_value = ".")]
     app: PathBuf,
@@ -100,7 +106,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     }
     let credentials = Credentials::of(&options.data)?;
     let stores = RuntimeConfig::read(options.runtime_config_file.as_deref(), &options.data)?.open().await?;
-    let app = App::load(&options.app, &options.data, &stores, &variables(&credentials, &options))?;
+    let instances = options.instances.map_or_else(available_parallelism, Ok).map_or(1, NonZeroUsize::get);
+    let app = App::load(&options.app, &options.data, &stores, &variables(&credentials, &options), instances)?;
     let access_log = options.access_log.as_deref().map(AccessLog::open).transpose()?;
     let origin = origin::start(app, options.origin_listen, access_log).await?;
     let address = options.origin_address.unwrap_or(origin.address);

@@ -225,7 +225,7 @@ impl Deployment {
         let stores = Stores::from([("default".to_owned(), Arc::new(Client(Arc::clone(&service))) as Arc<dyn Store>)]);
         let value = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let values = BTreeMap::from([value("client_id", VENDOR.0), value("client_secret", VENDOR.1)]);
-        let app = App::load(root, &data, &stores, &values).expect("run `cargo xtask build`");
+        let app = App::load(root, &data, &stores, &values, 2).expect("run `cargo xtask build`");
         Self { app, service }
     }
 

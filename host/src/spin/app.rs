@@ -16,7 +16,7 @@ use wasmtime::{Cache, CacheConfig, Config, Engine};
 use wasmtime_wasi_http::handler::ProxyHandler;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::instances::Instances;
+use super::instances::{self, Instances};
 use super::manifest::Manifest;
 use super::outbound::Outbound;
 use super::store::Stores;
@@ -32,7 +32,8 @@ pub struct App {
 }
 
 impl App {
-    /// Compiles what `directory/spin.toml` names. Compiled code is kept in `data`.
+    /// Compiles what `directory/spin.toml` names. Compiled code is kept in `data`. Each component has at most so many
+    /// `instances` at once.
     ///
     /// # Errors
     /// A component is missing, does not compile or imports more than Spin offers; a variable has no value, a store is not
@@ -42,6 +43,7 @@ impl App {
         data: &Path,
         stores: &Stores,
         values: &BTreeMap<String, String>,
+        instances: usize,
     ) -> anyhow::Result<Self> {
         let manifest = Manifest::read(directory)?;
         let engine = engine(data)?;
@@ -65,7 +67,8 @@ impl App {
             let variables = manifest.resolve(component, values)?;
             let outbound = Outbound::new(manifest.allowed_hosts(component, values)?)?;
             let grants = Grants { stores, variables, outbound };
-            let instances = linker.instantiate_pre(&compiled).and_then(|pre| Instances::new(name, pre, grants));
+            let pre = linker.instantiate_pre(&compiled);
+            let instances = pre.and_then(|pre| Instances::new(name, pre, grants, instances));
             let instances =
                 instances.map_err(anyhow::Error::from).with_context(|| format!("component `{name}` does not fit"))?;
             components.insert(name.clone(), ProxyHandler::new(instances));
@@ -83,7 +86,7 @@ impl App {
         let Some(component) = component else { return empty(StatusCode::NOT_FOUND) };
         let Some(request) = addressed(request, client) else { return empty(StatusCode::BAD_REQUEST) };
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        component.handle((), request).await.unwrap_or_else(|error| {
+        instances::answer(component, request).await.unwrap_or_else(|error| {
             eprintln!("a request failed: {}", error.root_cause());
             empty(StatusCode::INTERNAL_SERVER_ERROR)
         })

@@ -1,19 +1,28 @@
 //! Instances of one component, used as Spin uses them: up to 16 requests at once and 128 in all, then dropped.
+//!
+//! Spin makes another instance whenever a request finds none that waits, even if one is busy for half a millisecond only, and
+//! spreads requests evenly over those it has. Writers of one directory then hardly ever meet in an instance, where they would
+//! share a commit, and lose races to each other instead. Here the number of instances is bounded, and a request that finds
+//! none waits for one.
 
+use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::time::Sleep;
+use http::{Request, Response};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, timeout};
 use wasmtime::component::{GuestTaskId, InstancePre};
 use wasmtime::{Store, StoreContextMut};
-use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
+    WorkerStatus,
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use super::world::{Grants, World};
 
@@ -23,6 +32,8 @@ const TOTAL: usize = 128;
 const REQUEST: Duration = Duration::from_secs(30);
 /// How long an instance without requests is kept.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long a request waits to be told that an instance may have become free, before it looks for itself.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Makes instances of one component.
 pub struct Instances {
@@ -30,21 +41,62 @@ pub struct Instances {
     pre: ProxyPre<World>,
     grants: Arc<Grants>,
     closing: Arc<AtomicBool>,
+    room: Arc<Semaphore>,
+    freed: Arc<Notify>,
 }
 
+/// There are as many instances as there may be.
+#[derive(Debug)]
+struct Crowded;
+
+impl fmt::Display for Crowded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("all instances are busy")
+    }
+}
+
+impl std::error::Error for Crowded {}
+
 impl Instances {
-    /// Instances of the component `name`.
+    /// Instances of the component `name`, at most so many at once.
     ///
     /// # Errors
     /// The component does not export `wasi:http/handler`.
-    pub fn new(name: &str, pre: InstancePre<World>, grants: Grants) -> wasmtime::Result<Self> {
-        let pre = ProxyPre::P3(ServicePre::new(pre)?);
-        Ok(Self { name: name.to_owned(), pre, grants: Arc::new(grants), closing: Arc::default() })
+    pub fn new(name: &str, pre: InstancePre<World>, grants: Grants, most: usize) -> wasmtime::Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            pre: ProxyPre::P3(ServicePre::new(pre)?),
+            grants: Arc::new(grants),
+            closing: Arc::default(),
+            room: Arc::new(Semaphore::new(most)),
+            freed: Arc::default(),
+        })
     }
 
     /// Says that instances which end from now on do so with the program.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Has an instance answer a request, once there is one.
+///
+/// # Errors
+/// The component traps or hangs.
+pub async fn answer(
+    instances: &ProxyHandler<Instances>,
+    mut request: Request<WasiBody>,
+) -> wasmtime::Result<Response<WasiBody>> {
+    loop {
+        let refused = match instances.handle((), request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error.downcast::<InstantiationError<()>>()?,
+        };
+        if !refused.error.is::<Crowded>() {
+            return Err(refused.into());
+        }
+        request = refused.request.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let _told = timeout(LOOK, instances.state().freed.notified()).await;
     }
 }
 
@@ -54,12 +106,18 @@ impl HandlerState for Instances {
     type WorkerState = Life;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<World, Expiration, Life>> {
+        let place = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Crowded)?;
         let ProxyPre::P3(service) = &self.pre;
         let mut store = Store::new(service.engine(), World::new(Arc::clone(&self.grants)));
         store.limiter(|world| world.limits());
         let proxy = self.pre.instantiate_async(&mut store).await?;
         let expiration = Expiration { sleep: None };
-        let state = Life { name: self.name.clone(), closing: Arc::clone(&self.closing) };
+        let state = Life {
+            name: self.name.clone(),
+            closing: Arc::clone(&self.closing),
+            freed: Arc::clone(&self.freed),
+            _place: place,
+        };
         Ok(Instance { store, proxy, view: World::http, expiration, state })
     }
 }
@@ -90,6 +148,8 @@ impl WorkerExpiration for Expiration {
 pub struct Life {
     name: String,
     closing: Arc<AtomicBool>,
+    freed: Arc<Notify>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl WorkerState for Life {
@@ -97,6 +157,8 @@ impl WorkerState for Life {
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        // Whoever asks has just done some work.
+        self.freed.notify_one();
         match (concurrent, total) {
             (_, TOTAL..) => ShouldAccept::Never,
             (CONCURRENT.., _) => ShouldAccept::No,

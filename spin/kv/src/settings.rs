@@ -31,9 +31,8 @@ pub async fn load() -> Result<Arc<Config>, String> {
     Ok(CONFIG.with(|cell| Arc::clone(cell.get_or_init(|| Arc::new(config)))))
 }
 
-/// Commits are shared only where the deployment asks for it.
 fn limits(group: Option<String>) -> Result<Limits, String> {
-    let limits = Limits { group: 1, ..Limits::default() };
+    let limits = Limits::default();
     let Some(group) = group else { return Ok(limits) };
     let group = group.parse().map_err(|_| "variable `commit_group` is no number")?;
     Ok(Limits { group, ..limits })
