@@ -6,20 +6,23 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use rusqlite::Connection;
 
-use crate::server::{Server, post};
+use crate::server::{Made, Server, post};
 use crate::suite::person;
 
 /// Bytes of a head with its pending writes.
 const HEAD: usize = 8 << 10;
 /// Transactions of the baseline.
 const BASELINE: u32 = 200;
+/// Answers of 503 that a client takes.
+const MOST_REFUSED: usize = 100;
 
 /// Writes through the Spin world onto a disk.
 #[derive(Args)]
@@ -33,6 +36,9 @@ pub struct Disk {
     /// Commits that share a swap at most, each tried in turn
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     group: Vec<usize>,
+    /// Instances of the component at most, each tried in turn
+    #[arg(long, value_delimiter = ',', default_value = "1,2,128")]
+    instances: Vec<usize>,
     /// The optimised `scim-edge`
     #[arg(long, env = "SCIM_EDGE")]
     program: PathBuf,
@@ -47,33 +53,50 @@ pub struct Disk {
 /// The disk, the database or the server fails, or a request is refused.
 pub fn measure(disk: &Disk) -> Result<()> {
     std::fs::create_dir_all(&disk.directory)?;
-    let (fsyncs, limit) = (fsyncs(&disk.directory)?, transactions(&disk.directory)?);
+    println!("the disk: {:.0} writes of 4 KiB with fsync a second", fsyncs(&disk.directory)?);
     println!(
-        "the disk: {fsyncs:.0} writes of 4 KiB with fsync a second, {limit:.0} transactions of {HEAD} bytes a second"
-    );
-    println!(
-        "{:>7} {:>5} {:>10} {:>14} {:>14} {:>12}",
-        "clients", "group", "writes/s", "of the limit", "transactions", "CPU us"
+        "{:>7} {:>9} {:>5} {:>10} {:>16} {:>12} {:>14} {:>8} {:>8}",
+        "clients",
+        "instances",
+        "group",
+        "writes/s",
+        "transactions/s",
+        "of the limit",
+        "transactions",
+        "CPU us",
+        "refused"
     );
     for clients in &disk.clients {
-        for group in &disk.group {
-            let data = disk.directory.join("data");
-            let variable = format!("commit_group={group}");
-            let server = Server::start(&disk.program, &data, &["--front", "none", "--variable", &variable])?;
-            let connection = server.connection("bench", "bench")?;
-            let base = (format!("{}/Users", connection.url), connection.token);
-            // The first requests compile and fill caches.
-            create(&base, 1, 0..20)?;
-            let (before, cpu) = (transactions_of(&data)?, server.cpu()?);
-            let start = Instant::now();
-            create(&base, *clients, 20..20 + disk.users)?;
-            let (time, users) = (start.elapsed().as_secs_f64(), ratio(disk.users));
-            let made = f64::from(transactions_of(&data)?.wrapping_sub(before)) / users;
-            let cpu = (server.cpu()? - cpu) * 1e6 / users;
-            let rate = users / time;
-            println!("{clients:>7} {group:>5} {rate:>10.0} {:>13.2}x {made:>14.2} {cpu:>12.0}", rate / limit);
+        for instances in &disk.instances {
+            for group in &disk.group {
+                row(disk, *clients, *instances, *group)?;
+            }
         }
     }
+    Ok(())
+}
+
+/// One way to write, and right before it what the disk can do.
+fn row(disk: &Disk, clients: usize, instances: usize, group: usize) -> Result<()> {
+    let data = disk.directory.join("data");
+    let (variable, instances_of_each) = (format!("commit_group={group}"), instances.to_string());
+    let arguments = ["--front", "none", "--variable", &variable, "--instances", &instances_of_each];
+    let server = Server::start(&disk.program, &data, &arguments)?;
+    let connection = server.connection("bench", "bench")?;
+    // The first requests compile and fill caches.
+    create(&connection, 1, 0..20)?;
+    let limit = transactions(&disk.directory)?;
+    let (before, cpu) = (transactions_of(&data)?, server.cpu()?);
+    let start = Instant::now();
+    let refused = create(&connection, clients, 20..20 + disk.users)?;
+    let (time, users) = (start.elapsed().as_secs_f64(), ratio(disk.users));
+    let made = f64::from(transactions_of(&data)?.wrapping_sub(before)) / users;
+    let cpu = (server.cpu()? - cpu) * 1e6 / users;
+    let rate = users / time;
+    println!(
+        "{clients:>7} {instances:>9} {group:>5} {rate:>10.0} {limit:>16.0} {:>11.2}x {made:>14.2} {cpu:>8.0} {refused:>8}",
+        rate / limit
+    );
     Ok(())
 }
 
@@ -113,23 +136,28 @@ fn transactions(directory: &Path) -> Result<f64> {
     Ok(rate)
 }
 
-/// Creates users, the clients taking turns.
-fn create((url, token): &(String, String), clients: usize, users: std::ops::Range<usize>) -> Result<()> {
+/// Creates users, the clients taking turns; how often one was answered 503 and asked again.
+fn create(to: &Made, clients: usize, users: Range<usize>) -> Result<usize> {
+    let url = format!("{}/Users", to.url);
     std::thread::scope(|scope| {
-        let client = |first: usize| {
+        let client = |first: usize| -> Result<usize> {
             let agent = ureq::Agent::new_with_defaults();
-            users
-                .clone()
-                .skip(first)
-                .step_by(clients)
-                .try_for_each(|number| post(&agent, url, token, &person(number)).map(drop))
+            let mut refused = 0;
+            for number in users.clone().skip(first).step_by(clients) {
+                while let Err(error) = post(&agent, &url, &to.token, &person(number)) {
+                    let busy = matches!(error.downcast_ref(), Some(ureq::Error::StatusCode(503)));
+                    ensure!(busy && refused < MOST_REFUSED, error);
+                    refused += 1;
+                }
+            }
+            Ok(refused)
         };
         let clients: Vec<_> = (0..clients).map(|first| scope.spawn(move || client(first))).collect();
-        clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client died"))?)
+        clients.into_iter().map(|client| client.join().map_err(|_| anyhow!("a client died"))?).sum()
     })
 }
 
-/// Transactions the database file has seen.
+/// Transactions the database file in a server's data has seen.
 fn transactions_of(data: &Path) -> Result<u32> {
     let mut header = [0; 28];
     File::open(data.join("sqlite_key_value.db"))?.read_exact(&mut header)?;

@@ -1,11 +1,14 @@
 //! `cargo xtask bench`: what operations cost as a directory grows. Counts do not depend on the machine; times do.
 //! `cargo xtask bench disk`: how many writes a second a disk takes through the whole Spin world.
+//! `cargo xtask bench hosts`: what operations cost through whole hosts.
 //! `cargo xtask bench management`: what connections cost as an environment grows, and what the log costs.
 //! `cargo xtask bench pages`: how long the dashboard's pages take as a directory grows.
 
 mod disk;
+mod hosts;
 mod management;
 mod pages;
+mod process;
 mod server;
 mod suite;
 mod world;
@@ -30,6 +33,8 @@ struct Arguments {
 enum Section {
     /// Writes through the Spin world onto SQLite, against what the disk can do
     Disk(disk::Disk),
+    /// Operations through the Spin world, and through Envoy in front of it or alone
+    Hosts(hosts::Hosts),
     /// Requests of the management API among more and more connections, and writes with and without the provisioning log
     Management(management::Management),
     /// Pages of the dashboard as directories grow, through the filter and the Spin world
@@ -57,6 +62,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.section {
         Some(Section::Disk(disk)) => disk::measure(&disk),
+        Some(Section::Hosts(hosts)) => hosts::measure(&hosts),
         Some(Section::Management(management)) => management::measure(&management),
         Some(Section::Pages(pages)) => pages::measure(&pages),
         None => growth(arguments.growth),

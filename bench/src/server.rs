@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::process;
+
 /// A server with fresh data, stopped at the end.
 pub struct Server {
     process: Child,
@@ -73,10 +75,7 @@ impl Server {
     /// # Errors
     /// The system does not say.
     pub fn cpu(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok());
-        ticks(11).zip(ticks(12)).map(|(user, system)| (user + system) / 100.0).context("no CPU time")
+        process::cpu(self.process.id())
     }
 }
 

@@ -15,7 +15,8 @@ use scim_engine::{connections, scim};
 use serde_json::{Value, json};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+/// Schema of a Bulk request.
+pub const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 /// What an instance of the Spin component keeps.
 const CACHE: usize = 32 << 20;
 /// Operations of one Bulk request while loading.

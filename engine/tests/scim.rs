@@ -10,9 +10,7 @@ use scim_engine::env::{Config, Credential, Env, Limits, Timestamp};
 use scim_engine::http::{Request, Response};
 use scim_engine::scim::{Decision, MatchedBy};
 use scim_engine::store::memory::{MemoryStore, run};
-use scim_engine::store::{
-    Call, DirectoryId, Fault, Handler, Head, Outcome, PageCache, Session, Turn, View, head_key,
-};
+use scim_engine::store::{Call, DirectoryId, Fault, Handler, Head, Outcome, PageCache, Session, Turn, View, head_key};
 use scim_engine::{connections, scim};
 use serde_json::{Value, json};
 

@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use crate::command::{cargo, root, run};
 use crate::{build, tools};
 
-/// `cargo xtask bench`: the engine's operations; with `disk` first, writes onto a disk; with `pages`, the dashboard's pages;
-/// with `envoy`, the filter in real Envoy.
+/// `cargo xtask bench`: the engine's operations; with `disk` first, writes onto a disk; with `hosts`, operations through
+/// whole hosts; with `pages`, the dashboard's pages; with `envoy`, the filter in real Envoy.
 ///
 /// # Errors
 /// There is no benchmark yet, or it fails.
@@ -18,9 +18,11 @@ pub fn bench(arguments: &[String]) -> Result<()> {
         bail!("there are no benchmarks yet: `bench/` does not exist");
     }
     let mut bench = cargo();
-    if arguments.first().is_some_and(|first| first == "disk" || first == "pages") {
-        bench.env("SCIM_EDGE", build::everything(true)?);
-    }
+    match arguments.first().map(String::as_str) {
+        Some("disk" | "pages") => bench.env("SCIM_EDGE", build::everything(true)?),
+        Some("hosts") => bench.env("SCIM_ENVOY", tools::envoy()?).env("SCIM_EDGE", build::everything(true)?),
+        _ => &mut bench,
+    };
     run(bench.args(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--"]).args(arguments))
 }
 
