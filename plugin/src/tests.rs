@@ -75,7 +75,8 @@ impl Origin {
         let config = Engine {
             vendor: Some(Credential { client_id: "vendor".into(), secret: "vendor-secret".into() }),
             edge_secret: Some("edge-secret".into()),
-            limits: Limits { page_bytes, ..Limits::default() },
+            // Replaced pages go at once, so that readers of an older head miss them.
+            limits: Limits { page_bytes, garbage_pages: 0, ..Limits::default() },
             ..Engine::default()
         };
         let config = Arc::new(config);
