@@ -24,17 +24,46 @@ pub fn exchange(url: &str, request: &[u8]) -> Result<Answer> {
 /// # Errors
 /// As [`exchange`].
 pub fn exchange_slowly(url: &str, parts: &[&[u8]], pause: Duration) -> Result<Answer> {
-    let mut stream = connect(url)?;
+    let mut conversation = Conversation::open(url)?;
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             std::thread::sleep(pause);
         }
         // A server that has answered already reads no more.
-        if stream.write_all(part).is_err() {
+        if conversation.say(part).is_err() {
             break;
         }
     }
-    answer(&read(stream)?)
+    conversation.hear()
+}
+
+/// A connection over which bytes go as they are given.
+pub struct Conversation(TcpStream);
+
+impl Conversation {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The server can not be reached.
+    pub fn open(url: &str) -> Result<Self> {
+        connect(url).map(Self)
+    }
+
+    /// Sends these bytes.
+    ///
+    /// # Errors
+    /// The server takes no more.
+    pub fn say(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.0.write_all(bytes)?)
+    }
+
+    /// Reads one answer.
+    ///
+    /// # Errors
+    /// None came.
+    pub fn hear(&mut self) -> Result<Answer> {
+        answer(&read(&mut self.0)?)
+    }
 }
 
 /// Sends a request that breaks off, and closes the connection.
@@ -110,7 +139,7 @@ fn connect(url: &str) -> Result<TcpStream> {
 }
 
 /// The bytes of one answer, up to its length or the end of the connection.
-fn read(mut stream: TcpStream) -> Result<Vec<u8>> {
+fn read(stream: &mut TcpStream) -> Result<Vec<u8>> {
     let mut received = Vec::new();
     let mut chunk = vec![0; 64 << 10];
     while !is_whole(&received) {

@@ -3,6 +3,7 @@
 mod credentials;
 pub mod envoy;
 pub mod front;
+mod linger;
 pub mod offline;
 pub mod operator;
 mod origin;

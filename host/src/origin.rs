@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::linger;
 use crate::spin::app::App;
 
 /// Connections served at once; more wait to be accepted.
@@ -121,11 +122,13 @@ async fn accept(app: Arc<App>, listener: TcpListener, log: Arc<Option<AccessLog>
             let app = Arc::clone(&app);
             async move { Ok::<_, Infallible>(app.handle(request, client).await) }
         });
-        let server = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        let (socket, rest) = linger::socket(stream);
+        let server = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), service);
         let connection = graceful.watch(server);
         tokio::spawn(async move {
             // What breaks a connection is the client's business.
             let _ended = connection.await;
+            rest.linger().await;
             drop(permit);
         });
     }

@@ -287,6 +287,31 @@ fn the_origin_sees_who_asked_and_no_headers_that_are_instructions_to_the_proxy()
 }
 
 #[test]
+fn a_request_answered_before_it_has_arrived_is_the_last_of_its_connection_which_says_so() {
+    let setup = Setup::new(|_| {});
+    let mut socket = TcpStream::connect(setup.proxy.address()).unwrap();
+    let mut reader = BufReader::new(socket.try_clone().unwrap());
+    let mut ask = |bytes: &[u8]| {
+        socket.write_all(bytes).unwrap();
+        let (line, headers, _) = message(&mut reader, true).unwrap();
+        (line, headers.contains(&"connection: close".to_owned()))
+    };
+    let created = "HTTP/1.1 201 Created".to_owned();
+    assert_eq!(ask(b"POST /local HTTP/1.1\r\nhost: edge\r\ncontent-length: 0\r\n\r\n"), (created.clone(), false));
+    assert_eq!(ask(b"POST /local HTTP/1.1\r\nhost: edge\r\ntransfer-encoding: chunked\r\n\r\n"), (created, true));
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_sends_everything_first() {
+    let setup = Setup::new(|_| {});
+    let mut socket = TcpStream::connect(setup.proxy.address()).unwrap();
+    write!(socket, "POST /local HTTP/1.1\r\nhost: edge\r\ncontent-length: {}\r\n\r\n", 8 << 20).unwrap();
+    socket.write_all(&[7; 8 << 20]).unwrap();
+    let (line, _, body) = message(&mut BufReader::new(socket), true).unwrap();
+    assert_eq!((line.as_str(), body.as_slice()), ("HTTP/1.1 201 Created", b"first".as_slice()));
+}
+
+#[test]
 fn an_origin_that_refuses_is_a_503_in_envoys_words() {
     let proxy = start("127.0.0.1:1".parse().unwrap(), |_| {}).unwrap();
     let setup = Setup { proxy, seen: Seen::default(), headers: Seen::default() };

@@ -1,14 +1,12 @@
 //! Who is let in: what is refused is refused alike everywhere, and a front refuses it without asking the origin.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use scim_host_tests::deployment::{Connection, Deployment};
 use scim_host_tests::message::{Answer, Request};
+use scim_host_tests::raw::{self, Conversation};
 use scim_host_tests::server::{Front, Server};
 use serde_json::Map;
 
@@ -33,7 +31,17 @@ pub fn trials() -> Vec<Trial> {
         let name = format!("auth::{front_name}::a_refused_request_does_not_reach_the_origin");
         trial(name, move || keeps_the_origin_out(front))
     });
-    everywhere.chain(behind).collect()
+    let early = FRONTS.into_iter().map(|(front_name, front)| {
+        trial(format!("auth::{front_name}::who_is_answered_early_loses_no_answer"), move || {
+            answers_early(&shared(front)?)
+        })
+    });
+    // Envoy reads no more once it has answered: its limit for such a client is what the kernel buffers.
+    let ours = [PLACES[0], PLACES[1]].into_iter().map(|(front_name, front)| {
+        let name = format!("auth::{front_name}::who_sends_everything_first_hears_that_it_is_refused");
+        trial(name, move || takes_in_what_it_refuses(&shared(front)?))
+    });
+    everywhere.chain(behind).chain(early).chain(ours).collect()
 }
 
 /// A deployment with a connection that has been used once.
@@ -132,22 +140,37 @@ fn survives_bytes(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// Sends an Authorization header that no well-behaved client can; gives the status.
+/// A request with an Authorization header that no well-behaved client can send; gives the status.
 fn send_header(url: &str, connection: &Connection, value: &[u8]) -> Result<u16> {
-    let address = url.strip_prefix("http://").context("no http URL")?;
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    write!(
-        stream,
-        "GET {}/Users HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nauthorization: ",
-        connection.base()
-    )?;
-    stream.write_all(value)?;
-    stream.write_all(b"\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let text = String::from_utf8_lossy(&answer);
-    text.split_whitespace().nth(1).and_then(|status| status.parse().ok()).context("no status line came back")
+    let head = format!("GET {}/Users HTTP/1.1\r\nhost: edge.example\r\nauthorization: ", connection.base());
+    Ok(raw::exchange(url, &[head.as_bytes(), value, b"\r\n\r\n"].concat())?.status)
+}
+
+/// A request without a token whose body has not ended, as a client's that sends head and body apart: once it has the 401,
+/// the next request is answered too, unless the connection was said to close.
+fn answers_early(scene: &Scene) -> Result<()> {
+    let path = format!("{}/Users", scene.connection.base());
+    let mut conversation = Conversation::open(&scene.url)?;
+    conversation.say(format!("POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").as_bytes())?;
+    let refused = conversation.hear()?;
+    is_refusal(&refused)?;
+    if refused.header("connection") != Some("close") {
+        conversation.say(b"0\r\n\r\n")?;
+        conversation.say(format!("DELETE {path}/x HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes())?;
+        is_refusal(&conversation.hear()?)?;
+    }
+    Ok(())
+}
+
+/// A body that is refused before it is read, by a client that looks for an answer once it has sent all of it.
+fn takes_in_what_it_refuses(scene: &Scene) -> Result<()> {
+    let (path, length) = (format!("{}/Users", scene.connection.base()), 8 << 20);
+    let mut conversation = Conversation::open(&scene.url)?;
+    let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+    conversation.say(&[head.as_bytes(), &vec![b' '; length]].concat())?;
+    let refused = conversation.hear()?;
+    ensure!([401, 413].contains(&refused.status), "{}", refused.brief());
+    Ok(())
 }
 
 fn keeps_connections_apart(scene: &Scene) -> Result<()> {

@@ -24,6 +24,8 @@ use super::shared::{Counts, Shared};
 const MAX_IN_FLIGHT: usize = 1024;
 /// Envoy's default for a cluster.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An idle connection is given up before the origin gives it up, so that no request meets the closing.
+const IDLE: Duration = Duration::from_secs(20);
 /// Beyond this the answer to a call fails.
 const MAX_CALL_BODY: usize = 32 << 20;
 
@@ -55,7 +57,7 @@ impl Clusters {
             let mut connector = HttpConnector::new();
             connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
             connector.set_nodelay(true);
-            let client = Client::builder(TokioExecutor::new()).build(connector);
+            let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
             Rc::new(Pool { cluster: cluster.clone(), client, shared: Arc::clone(shared) })
         };
         Clusters(clusters.iter().map(pool).collect())

@@ -1,7 +1,7 @@
 //! One request's way through the filter: each direction's headers, then its body, each held back for as long as the
 //! guest says; in between the origin, or a local reply.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures::stream;
-use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http::{HeaderName, HeaderValue, Request, Response, Version, request};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -32,12 +32,26 @@ pub async fn serve(
     local: SocketAddr,
 ) -> io::Result<Response<Body>> {
     Counts::count(&worker.plugin.shared.counts.requests);
-    let head = request.method() == http::Method::HEAD;
-    let id = request_id();
-    let protocol = if request.version() == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" };
-    let info = StreamInfo { peer, local, request_id: id.clone(), protocol, started: SystemTime::now() };
+    let multiplexed = request.version() == Version::HTTP_2;
+    let protocol = if multiplexed { "HTTP/2" } else { "HTTP/1.1" };
+    let info = StreamInfo { peer, local, request_id: request_id(), protocol, started: SystemTime::now() };
     let (parts, body) = request.into_parts();
-    let Some(headers) = request_pairs(&parts, peer, &id) else {
+    let arrived = Rc::new(Cell::new(body.is_end_stream()));
+    let mut response = answer(worker, &parts, Source::Incoming(body, Rc::clone(&arrived)), info).await?;
+    // As in Envoy, a request that is answered before it has arrived is the last of its connection, and the client is told.
+    if !multiplexed && !arrived.get() {
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    parts: &request::Parts,
+    body: Source,
+    info: StreamInfo,
+) -> io::Result<Response<Body>> {
+    let Some(headers) = request_pairs(parts, info.peer, &info.request_id) else {
         return response(&LocalReply::text(400, Bytes::new()).pairs(), whole(Bytes::new()));
     };
     let state = Rc::new(RefCell::new(StreamState::new(headers, info)));
@@ -45,15 +59,15 @@ pub async fn serve(
         return response(&LocalReply::failed().pairs(), whole(Bytes::new()));
     };
     let stream = Rc::new(stream);
-    match stream.exchange(Source::Incoming(body)).await {
+    match stream.exchange(body).await {
         Ok(response) => Ok(response),
         Err(Ending::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
-        Err(Ending::Reply(reply)) => stream.reply(reply, head).await,
+        Err(Ending::Reply(reply)) => stream.reply(reply, parts.method == http::Method::HEAD).await,
     }
 }
 
 /// A request's headers as the filter sees them, or none when Envoy, hardened as for the open internet, refuses them.
-fn request_pairs(parts: &http::request::Parts, peer: SocketAddr, id: &str) -> Option<Pairs> {
+fn request_pairs(parts: &request::Parts, peer: SocketAddr, id: &str) -> Option<Pairs> {
     let mut pairs = Pairs::default();
     let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
@@ -118,32 +132,34 @@ enum Ending {
 enum Source {
     /// Known in full.
     Whole(Bytes),
-    /// Arriving.
-    Incoming(Incoming),
+    /// Arriving; set once all of it has.
+    Incoming(Incoming, Rc<Cell<bool>>),
 }
 
 impl Source {
     fn is_end(&self) -> bool {
         match self {
             Source::Whole(bytes) => bytes.is_empty(),
-            Source::Incoming(body) => body.is_end_stream(),
+            Source::Incoming(body, _) => body.is_end_stream(),
         }
     }
 
     /// The next chunk, and whether it is the last. Trailers are dropped, as Envoy does on HTTP/1.
     async fn next(&mut self) -> Result<(Bytes, bool), Ending> {
-        let body = match self {
+        let (body, arrived) = match self {
             Source::Whole(bytes) => return Ok((std::mem::take(bytes), true)),
-            Source::Incoming(body) => body,
+            Source::Incoming(body, arrived) => (body, arrived),
         };
-        match body.frame().await {
-            None => Ok((Bytes::new(), true)),
-            Some(Err(_)) => Err(Ending::Reset),
+        let (data, last) = match body.frame().await {
+            None => (Bytes::new(), true),
+            Some(Err(_)) => return Err(Ending::Reset),
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => Ok((data, body.is_end_stream())),
-                Err(_) => Ok((Bytes::new(), true)),
+                Ok(data) => (data, body.is_end_stream()),
+                Err(_) => (Bytes::new(), true),
             },
-        }
+        };
+        arrived.set(last);
+        Ok((data, last))
     }
 }
 
@@ -202,7 +218,7 @@ impl Stream {
         self.check()?;
         let answer = answer.map_err(|fault| Ending::Reply(fault.reply()))?;
         let pairs = response_pairs(&answer, started.elapsed());
-        self.respond(pairs, Source::Incoming(answer.into_body())).await.map_err(direct)
+        self.respond(pairs, Source::Incoming(answer.into_body(), Rc::default())).await.map_err(direct)
     }
 
     /// A local reply, which passes the filter's response callbacks like any other response.

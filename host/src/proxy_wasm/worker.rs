@@ -21,6 +21,7 @@ use super::cluster::Clusters;
 use super::shared::Counts;
 use super::stream;
 use super::vm::Vm;
+use crate::linger::{self, Socket};
 
 /// Longest wait for requests in flight when stopping.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -207,7 +208,21 @@ impl Worker {
         let local = socket.local_addr()?;
         let socket = tokio::net::TcpStream::from_std(socket)?;
         socket.set_nodelay(true)?;
-        let mut closing = self.closing.subscribe();
+        let (socket, rest) = linger::socket(socket);
+        let closing = self.closing.subscribe();
+        let result = self.exchange(socket, peer, local, closing).await;
+        rest.linger().await;
+        result
+    }
+
+    /// Serves a connection until its last answer.
+    async fn exchange(
+        self: Rc<Self>,
+        socket: Socket,
+        peer: SocketAddr,
+        local: SocketAddr,
+        mut closing: watch::Receiver<bool>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let service = service_fn(move |request| stream::serve(Rc::clone(&self), request, peer, local));
         let mut builder = auto::Builder::new(LocalExecutor);
         builder.http1().max_headers(MAX_HEADERS).max_buf_size(MAX_HEADER_BYTES).timer(TokioTimer::new());
