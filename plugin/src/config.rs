@@ -43,7 +43,7 @@ pub struct Origin {
     pub timeout_ms: u64,
 }
 
-/// Sizes of the caches: memory is reserved by use and never exceeds these.
+/// Sizes of the caches: all but keys takes memory by use, and never exceeds these.
 #[derive(Clone, Copy, Debug)]
 pub struct Slots {
     /// Directories kept at once, by every worker together.
@@ -151,7 +151,7 @@ impl Slots {
     fn of(mut fields: Fields) -> Result<Self, Refused> {
         let slots = Self {
             heads: fields.number("heads", 1..=1 << 20, 1024)?,
-            pages: fields.number("pages", 1..=1 << 24, 8192)?,
+            pages: fields.number("pages", 1..=1 << 20, 8192)?,
             page_bytes: fields.number("page_bytes", 1 << 10..=16 << 20, 16 << 10)?,
             worker_bytes: fields.number("worker_bytes", 4 << 20..=512 << 20, 32 << 20)?,
             answer_bytes: fields.number("answer_bytes", 0..=512 << 20, 8 << 20)?,

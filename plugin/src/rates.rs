@@ -111,7 +111,8 @@ impl<S: Shared> Rates<S> {
     }
 }
 
-fn key(index: u32) -> String {
+/// The key of a slot.
+pub fn key(index: u32) -> String {
     format!("rate-{index}")
 }
 

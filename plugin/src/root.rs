@@ -13,6 +13,7 @@ use crate::gate::Gate;
 use crate::host::{self, SharedData};
 use crate::origin::{self, Call, Reply};
 use crate::request::RequestContext;
+use crate::shared;
 use crate::worker::{Verdict, Worker};
 
 /// How often the origin is told what was refused, and Envoy what was counted.
@@ -37,6 +38,7 @@ impl Root {
     }
 
     fn configure(&mut self, config: Config) {
+        shared::reserve(&SharedData, config.slots);
         let config = Rc::new(config);
         self.config = Some(Rc::clone(&config));
         match &self.worker {

@@ -1,7 +1,8 @@
 //! What all workers of one Envoy know together: heads and pages in shared data.
 //!
 //! Envoy's shared data can neither delete nor list keys, so there is a fixed number of *slots*, found by hash, and
-//! what a slot holds says whose it is. Only what the origin confirmed is written: no request can create a key.
+//! what a slot holds says whose it is. Their keys are made with the configuration: no request can create one. What is
+//! written there is what the origin confirmed.
 //!
 //! A head's slot also carries what makes a cached head unfit to serve:
 //!
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use scim_engine::store::{DirectoryId, Head, Page, PageCache, PageId, PageSource};
 
 use crate::config::Slots;
+use crate::rates;
 
 /// The map every worker shares: linearizable per key.
 pub trait Shared {
@@ -25,6 +27,24 @@ pub trait Shared {
     /// Writes a value if the key's generation is the expected one (`None`: if the key does not exist). Answers
     /// whether it did.
     fn set(&self, key: &str, value: &[u8], expected: Option<u32>) -> bool;
+}
+
+/// Makes the keys of all slots, empty ones, so that no request ever makes a key, or waits while Envoy's table grows.
+pub fn reserve(shared: &impl Shared, slots: Slots) {
+    reserve_each(shared, slots.heads, head_key);
+    reserve_each(shared, slots.heads, rates::key);
+    reserve_each(shared, slots.pages, page_key);
+}
+
+fn reserve_each(shared: &impl Shared, slots: u32, key: fn(u32) -> String) {
+    // The last one is made last: where it is, another worker has made the others too.
+    if shared.get(&key(slots.saturating_sub(1))).is_some() {
+        return;
+    }
+    for index in 0..slots {
+        // A slot that is there already keeps what it holds.
+        let _made = shared.set(&key(index), &[], None);
+    }
 }
 
 /// What is known of a directory.
@@ -117,7 +137,7 @@ impl<S: Shared> Heads<S> {
             let (generation, slot) = self.read(index);
             let mut slot = slot.of(directory);
             change(&mut slot.known);
-            if self.shared.set(&key(index), &slot.encode(), generation) {
+            if self.shared.set(&head_key(index), &slot.encode(), generation) {
                 return;
             }
         }
@@ -125,7 +145,7 @@ impl<S: Shared> Heads<S> {
     }
 
     fn read(&mut self, index: u32) -> (Option<u32>, Rc<Slot>) {
-        let Some((value, generation)) = self.shared.get(&key(index)) else { return (None, Rc::default()) };
+        let Some((value, generation)) = self.shared.get(&head_key(index)) else { return (None, Rc::default()) };
         if let Some((_, slot)) = self.decoded.get(&index).filter(|(decoded, _)| *decoded == generation) {
             return (Some(generation), Rc::clone(slot));
         }
@@ -139,7 +159,7 @@ impl<S: Shared> Heads<S> {
     }
 }
 
-fn key(index: u32) -> String {
+fn head_key(index: u32) -> String {
     format!("head-{index}")
 }
 
@@ -215,8 +235,12 @@ impl<S: Shared> Pages<S> {
     }
 
     fn key(&self, id: &PageId) -> String {
-        format!("page-{}", slot_of(&id.0, self.slots))
+        page_key(slot_of(&id.0, self.slots))
     }
+}
+
+fn page_key(index: u32) -> String {
+    format!("page-{index}")
 }
 
 impl<S: Shared> PageSource for Pages<S> {
