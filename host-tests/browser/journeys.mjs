@@ -260,12 +260,17 @@ await journey("the portal is closed while self-service is off", async () => {
   await customer.unroute("**/portal/session");
   await enterPortal({ tenantId }, customer);
   assert.match(await text("main", customer), /switched off/);
-  for (const path of ["/portal/new", `/portal/connections/${made.id}`, `/portal/connections/${made.id}/users`]) {
+  for (const path of ["/portal", "/portal/new", `/portal/connections/${made.id}`, `/portal/connections/${made.id}/users`]) {
     assert.equal((await go(path, customer)).status(), 403, path);
+    // The start is closed too: nothing leads there.
+    assert.equal(await customer.locator("main a").count(), 0, path);
   }
   await inspect("portal-off", customer);
   await toggle(true);
-  assert.equal((await go("/portal", customer)).status(), 200);
+  assert.equal((await go("/portal/elsewhere", customer)).status(), 404);
+  await customer.getByRole("link", { name: "Back to the start" }).click();
+  await customer.waitForURL("**/portal");
+  assert.match(await text("h1", customer), /Provisioning/);
 });
 
 await journey("each set of permissions shows and allows just what it says", async () => {

@@ -38,7 +38,7 @@ pub fn handle(segments: &[&str], request: &Request, view: &View<'_>, env: &Env<'
             let to = if known { "/dashboard/login" } else { "/dashboard/login?ended=1" };
             Ok(answer(Response::empty(303).with("location", to)))
         }
-        Err(Fault::Refused(refusal)) => Ok(answer(page::error(Area::Dashboard, &refusal, env))),
+        Err(Fault::Refused(refusal)) => Ok(answer(page::error(Area::Dashboard, &refusal, request, view, env))),
         other => other,
     }
 }

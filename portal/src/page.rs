@@ -219,10 +219,11 @@ struct ErrorPage<'a> {
     frame: &'a Frame,
     status: u16,
     message: String,
+    start: bool,
 }
 
-/// What a refusal looks like to people.
-pub fn error(area: Area, refusal: &Response, env: &Env<'_>) -> Response {
+/// What a refusal looks like to people. It leads to the start where that is open to them, and another page than this.
+pub fn error(area: Area, refusal: &Response, request: &Request, view: &View<'_>, env: &Env<'_>) -> Response {
     let (title, message) = match refusal.status {
         401 => ("Your session has ended", "Open provisioning again from your application.".to_owned()),
         404 => ("Not found", "It may have been deleted, or the address is wrong.".to_owned()),
@@ -230,7 +231,10 @@ pub fn error(area: Area, refusal: &Response, env: &Env<'_>) -> Response {
         _ => ("That did not work", crate::form::Problem::of(refusal).message),
     };
     let frame = Frame::bare(area, title, "");
-    html(refusal.status, &frame, &ErrorPage { frame: &frame, status: refusal.status, message }, area, env)
+    let is_start = request.method == "GET" && request.target.trim_end_matches('/') == area.base();
+    let is_open = |session: Session| Visit::open(area, &session, request, view, env).is_ok();
+    let start = !is_start && Session::of(request).is_some_and(is_open);
+    html(refusal.status, &frame, &ErrorPage { frame: &frame, status: refusal.status, message, start }, area, env)
 }
 
 /// A page with the headers every page has. Only the portal may stand in a frame, and only where the settings say so.

@@ -24,7 +24,7 @@ const TOKEN_BYTES: usize = 3800;
 pub fn handle(segments: &[&str], request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
     let shown = route(segments, request, view, env);
     match shown {
-        Err(Fault::Refused(refusal)) => Ok(answer(page::error(Area::Portal, &refusal, env))),
+        Err(Fault::Refused(refusal)) => Ok(answer(page::error(Area::Portal, &refusal, request, view, env))),
         other => other,
     }
 }

@@ -178,6 +178,22 @@ fn a_page_of_the_dashboard_needs_a_session_and_a_form_its_proof() {
     assert!(vendor.page(&format!("/dashboard/connections/{id}")).0.contains("paused"));
 }
 
+#[test]
+fn an_error_leads_to_the_start_where_that_is_open_and_another_page() {
+    let mut vendor = Vendor::new();
+    let cookie = vendor.cookie.clone();
+    let mut check = |method: &str, path: &str, status: u16, leads: bool| {
+        let (page, _) = vendor.send(scim_portal::handle, method, path, &[("cookie", &cookie)], b"");
+        let text = String::from_utf8(page.body).unwrap();
+        assert_eq!((page.status, text.contains("Back to the start")), (status, leads), "{method} {path}");
+    };
+    check("GET", "/dashboard/elsewhere", 404, true);
+    check("POST", "/dashboard/self-service", 403, true);
+    check("POST", "/dashboard", 404, true);
+    check("GET", "/portal", 401, false);
+    check("GET", "/portal/elsewhere", 401, false);
+}
+
 /// Whatever a guide tells people to map is an attribute that a user can be given.
 #[test]
 fn every_attribute_a_guide_names_is_one_that_users_have() {
