@@ -250,6 +250,22 @@ fn the_management_api_refuses_a_large_body_in_its_own_form() {
     assert_eq!(refusal["errors"][0], refusal["message"]);
 }
 
+#[test]
+fn a_browser_that_is_given_the_bare_host_is_shown_the_dashboard() {
+    let data = fresh();
+    let server = serve(data.path());
+    let ask = |accept: &str| {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\naccept: {accept}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let shown = ask("text/html,application/xhtml+xml,*/*;q=0.8");
+    assert!(shown.starts_with("HTTP/1.1 303 ") && shown.contains("\r\nlocation: /dashboard\r\n"), "{shown}");
+    assert!(ask("*/*").starts_with("HTTP/1.1 404 "));
+}
+
 /// The table as `PRAGMA table_info` shows it: column, type, whether it may be null, place in the primary key.
 fn table(file: &rusqlite::Connection) -> Vec<(String, String, bool, i64)> {
     let mut statement = file.prepare("PRAGMA table_info(spin_key_value)").unwrap();
