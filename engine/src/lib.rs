@@ -12,6 +12,7 @@ pub mod env;
 pub mod error;
 pub mod filter;
 pub mod http;
+pub mod json;
 pub mod log;
 pub mod patch;
 pub mod path;

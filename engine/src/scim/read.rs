@@ -6,6 +6,7 @@ use crate::connections::record::Record;
 use crate::env::{Env, Limits};
 use crate::error::{Kind as Wrong, SCIM_JSON, ScimError};
 use crate::http::{Request, Response};
+use crate::json;
 use crate::project::Projection;
 use crate::schema::Registry;
 use crate::scim::access::Entered;
@@ -107,8 +108,10 @@ impl<'a> Reader<'a> {
         if self.request.body.len() > limit {
             return Err(ScimError::new(Wrong::TooLarge, format!("the body is larger than {limit} bytes")));
         }
-        serde_json::from_slice(&self.request.body)
-            .map_err(|error| ScimError::new(Wrong::InvalidSyntax, format!("the body is not JSON: {error}")))
+        json::read(&self.request.body).map_err(|error| {
+            let what = if error.is_data() { "ambiguous" } else { "not JSON" };
+            ScimError::new(Wrong::InvalidSyntax, format!("the body is {what}: {error}"))
+        })
     }
 
     /// One resource as the client shall see it.
