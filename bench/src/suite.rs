@@ -9,6 +9,8 @@ use crate::world::{Cost, World, operation};
 
 /// Requests of each operation, cold and warm together.
 const SAMPLES: usize = 400;
+/// How many of the users are made one by one: room that pages are laid with fills up before anything is measured.
+const SETTLING: usize = 500;
 /// Users who leave.
 const LEAVERS: usize = 20;
 /// Groups each of them is in.
@@ -51,7 +53,13 @@ struct Suite {
 /// A request is refused.
 pub fn measure(users: usize, limits: &Limits) -> Result<Vec<Measured>> {
     let mut world = World::new(limits)?;
-    let ids = world.fill("/Users", (0..users + SAMPLES).map(person))?;
+    let made = users + SAMPLES;
+    let laid = made.saturating_sub(SETTLING);
+    let mut ids = world.fill("/Users", (0..laid).map(person))?;
+    for number in laid..made {
+        let (user, _) = world.send("POST", "/Users", Some(&person(number)), true)?;
+        ids.push(user["id"].as_str().context("no id")?.to_owned());
+    }
     let (members, spare) = ids.split_at_checked(users).context("too few users")?;
     let mut suite = Suite { world, measured: Vec::new() };
     suite.users(members, spare)?;

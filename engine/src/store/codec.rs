@@ -51,8 +51,8 @@ pub(crate) fn seal(magic: [u8; 2], version: u8, kind: u8, body: &[u8]) -> Vec<u8
     bytes
 }
 
-/// Checks an envelope; gives the kind, and a reader at the body.
-pub(crate) fn open(bytes: &[u8], magic: [u8; 2], version: u8) -> Result<(u8, Reader<'_>), Damage> {
+/// Checks an envelope of format version 1 to `newest`; gives the version, the kind, and a reader at the body.
+pub(crate) fn open(bytes: &[u8], magic: [u8; 2], newest: u8) -> Result<(u8, u8, Reader<'_>), Damage> {
     let (Some(start), Some(sum), Some(body)) =
         (bytes.first_chunk::<4>(), bytes.get(4..ENVELOPE), bytes.get(ENVELOPE..))
     else {
@@ -65,10 +65,10 @@ pub(crate) fn open(bytes: &[u8], magic: [u8; 2], version: u8) -> Result<(u8, Rea
     if sum != checksum(start, body).to_le_bytes() {
         return Err(Damage::Checksum);
     }
-    if found != version {
+    if !(1..=newest).contains(&found) {
         return Err(Damage::Version(found));
     }
-    Ok((kind, Reader { bytes, at: ENVELOPE }))
+    Ok((found, kind, Reader { bytes, at: ENVELOPE }))
 }
 
 fn checksum(start: &[u8; 4], body: &[u8]) -> u32 {

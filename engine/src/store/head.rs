@@ -84,7 +84,7 @@ impl Head {
     /// # Errors
     /// [`Damage`] for anything an encoder of this format did not write; no input panics.
     pub fn decode(bytes: Arc<[u8]>) -> Result<Self, Damage> {
-        let (kind, mut reader) = codec::open(&bytes, MAGIC, VERSION)?;
+        let (_, kind, mut reader) = codec::open(&bytes, MAGIC, VERSION)?;
         let head = read_body(Arc::clone(&bytes), &mut reader).filter(|_| kind == 0 && reader.at_end());
         head.ok_or(Damage::Malformed)
     }

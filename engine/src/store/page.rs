@@ -1,18 +1,26 @@
 //! Immutable pages of the tree.
 //!
-//! A page is an envelope (magic `sp`, version 1, kind = level: 0 for a leaf) around:
+//! A page is an envelope (magic `sp`, version 1 or 2, kind = level: 0 for a leaf) around:
 //!
 //! ```text
 //! 18 bytes  the page's own id: a page found under another name is damaged
 //!  varint   number of entries, at least 1
 //!           leaf entry:   key bytes, value bytes
 //!           inner entry:  low bytes, 18 bytes child id, varint number of leaf entries below the child
+//! in version 2, at level 2 only:
+//!  varint   number of newer links, at least 1; for each, in order of place:
+//!             varint place of a child, varint place of a leaf in that child, 18 bytes leaf id, varint its number of entries
 //! ```
 //!
 //! (The envelope, varints and *bytes* are described in `codec.rs`: 2 bytes magic, 1 byte version, 1 byte
 //! level, 4 bytes little-endian CRC-32 of everything else.) Keys and lows ascend strictly. A child of an inner
 //! page holds the keys from its low up to the next child's low; the first child also holds whatever is below its
 //! own low.
+//!
+//! A *newer link* stands for the one its child has in that place. A leaf that is replaced by one leaf with the same low is
+//! linked from two levels above, and the page between stays as it is until many of its leaves have been replaced: entries
+//! that fall anywhere in a large tree would else rewrite a page of links each. A page without newer links is written as
+//! version 1.
 
 use std::sync::Arc;
 
@@ -21,9 +29,12 @@ use super::codec::{self, Damage, Reader, Span};
 
 const MAGIC: [u8; 2] = *b"sp";
 const VERSION: u8 = 1;
+const WITH_NEWER: u8 = 2;
+/// The only level whose pages have newer links.
+pub(crate) const GRANDPARENT: u8 = 2;
 /// More levels than any directory can have: with two children a page, 2^40 entries.
 pub(crate) const MAX_LEVEL: u8 = 40;
-/// Bytes of a page besides its entries, at most.
+/// Bytes of a page besides its entries and newer links, at most.
 pub(crate) const OVERHEAD: usize = codec::ENVELOPE + 18 + 5;
 
 /// A decoded page: the stored bytes, and where in them each entry lies.
@@ -32,7 +43,17 @@ pub struct Page {
     bytes: Arc<[u8]>,
     id: PageId,
     slots: Slots,
+    /// Newer links, with the place of the child each belongs to.
+    newer: Vec<(usize, Newer)>,
     level: u8,
+}
+
+/// A link to a leaf that is newer than the one its parent has in that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newer {
+    pub(crate) place: usize,
+    pub(crate) id: PageId,
+    pub(crate) count: u64,
 }
 
 #[derive(Debug)]
@@ -50,6 +71,8 @@ pub(crate) struct Child {
     pub id: PageId,
     /// Number of leaf entries below it.
     pub count: u64,
+    /// Links that are newer than its own.
+    pub newer: Vec<Newer>,
 }
 
 impl Page {
@@ -58,9 +81,16 @@ impl Page {
     /// # Errors
     /// [`Damage`] for anything an encoder of this format did not write; no input panics.
     pub fn decode(bytes: Arc<[u8]>) -> Result<Self, Damage> {
-        let (level, mut reader) = codec::open(&bytes, MAGIC, VERSION)?;
-        let (id, slots) = read_body(&bytes, level, &mut reader).ok_or(Damage::Malformed)?;
-        Ok(Self { id, slots, level, bytes })
+        let (version, level, mut reader) = codec::open(&bytes, MAGIC, WITH_NEWER)?;
+        let (id, slots) = read_entries(&bytes, level, &mut reader).ok_or(Damage::Malformed)?;
+        let newer = match version {
+            WITH_NEWER => read_newer(level, &mut reader).ok_or(Damage::Malformed)?,
+            _ => Vec::new(),
+        };
+        let whole = reader.at_end();
+        let page = Self { id, slots, newer, level, bytes };
+        let known = page.newer.last().is_none_or(|(child, _)| *child < page.len());
+        if whole && known { Ok(page) } else { Err(Damage::Malformed) }
     }
 
     /// The stored bytes.
@@ -91,9 +121,10 @@ impl Page {
         self.len() == 0
     }
 
-    /// Ids of the pages directly below.
-    pub fn children(&self) -> impl Iterator<Item = PageId> + '_ {
-        self.inner().iter().map(|(_, id, _)| *id)
+    /// The pages directly below, where `newer` is what this page's parent knows better: the id of each, and what this page
+    /// knows better than it.
+    pub fn children<'p>(&'p self, newer: &'p [Newer]) -> impl Iterator<Item = (PageId, Vec<Newer>)> + 'p {
+        self.links(newer).enumerate().map(|(place, (_, id, _))| (id, self.newer_below(place)))
     }
 
     /// Number of keys in this leaf that are less than `key`.
@@ -122,9 +153,19 @@ impl Page {
         self.inner().partition_point(|(low, _, _)| low.of(&self.bytes) <= key).saturating_sub(1)
     }
 
-    /// An inner page's children in order: low, id, count.
-    pub(crate) fn links(&self) -> impl ExactSizeIterator<Item = (&[u8], PageId, u64)> {
-        self.inner().iter().map(|(low, id, count)| (low.of(&self.bytes), *id, *count))
+    /// An inner page's children in order: low, id, count; `newer` is what its parent knows better.
+    pub(crate) fn links<'p>(&'p self, newer: &'p [Newer]) -> impl Iterator<Item = (&'p [u8], PageId, u64)> {
+        let mut newer = newer.iter().peekable();
+        self.inner().iter().enumerate().map(move |(place, (low, id, count))| {
+            let (id, count) = newer.next_if(|link| link.place == place).map_or((*id, *count), |n| (n.id, n.count));
+            (low.of(&self.bytes), id, count)
+        })
+    }
+
+    /// What this page knows better than its child in that place.
+    pub(crate) fn newer_below(&self, place: usize) -> Vec<Newer> {
+        let start = self.newer.partition_point(|(of, _)| *of < place);
+        self.newer.iter().skip(start).take_while(|(of, _)| *of == place).map(|(_, link)| *link).collect()
     }
 
     fn leaf(&self) -> &[(Span, Span)] {
@@ -139,6 +180,13 @@ impl Page {
             Slots::Inner(slots) => slots,
             Slots::Leaf(_) => &[],
         }
+    }
+}
+
+impl Newer {
+    /// Bytes it takes in a page, at most.
+    pub(crate) fn bytes(&self) -> usize {
+        3 + codec::varint_len(self.place as u64) + self.id.0.len() + codec::varint_len(self.count)
     }
 }
 
@@ -160,7 +208,18 @@ pub(crate) fn encode_inner(id: &PageId, level: u8, children: &[Child]) -> Vec<u8
         body.extend_from_slice(&child.id.0);
         codec::put_varint(&mut body, child.count);
     }
-    codec::seal(MAGIC, VERSION, level, &body)
+    let newer = children.iter().map(|child| child.newer.len()).sum::<usize>();
+    if newer == 0 {
+        return codec::seal(MAGIC, VERSION, level, &body);
+    }
+    codec::put_varint(&mut body, newer as u64);
+    for (child, link) in children.iter().enumerate().flat_map(|(at, child)| child.newer.iter().map(move |n| (at, n))) {
+        codec::put_varint(&mut body, child as u64);
+        codec::put_varint(&mut body, link.place as u64);
+        body.extend_from_slice(&link.id.0);
+        codec::put_varint(&mut body, link.count);
+    }
+    codec::seal(MAGIC, WITH_NEWER, level, &body)
 }
 
 fn begin(id: &PageId, entries: usize) -> Vec<u8> {
@@ -169,7 +228,7 @@ fn begin(id: &PageId, entries: usize) -> Vec<u8> {
     body
 }
 
-fn read_body(bytes: &[u8], level: u8, reader: &mut Reader<'_>) -> Option<(PageId, Slots)> {
+fn read_entries(bytes: &[u8], level: u8, reader: &mut Reader<'_>) -> Option<(PageId, Slots)> {
     let id = PageId(reader.array()?);
     // An entry takes at least two bytes, so a count cannot make us reserve more than the page itself.
     let count = usize::try_from(reader.varint()?).ok().filter(|n| (1..=reader.left() / 2).contains(n))?;
@@ -178,7 +237,7 @@ fn read_body(bytes: &[u8], level: u8, reader: &mut Reader<'_>) -> Option<(PageId
         1..=MAX_LEVEL => Slots::Inner(read_inner(bytes, count, reader)?),
         _ => return None,
     };
-    reader.at_end().then_some((id, slots))
+    Some((id, slots))
 }
 
 fn read_leaf(bytes: &[u8], count: usize, reader: &mut Reader<'_>) -> Option<Vec<(Span, Span)>> {
@@ -208,4 +267,19 @@ fn read_inner(bytes: &[u8], count: usize, reader: &mut Reader<'_>) -> Option<Vec
         slots.push((low, id, below));
     }
     Some(slots)
+}
+
+fn read_newer(level: u8, reader: &mut Reader<'_>) -> Option<Vec<(usize, Newer)>> {
+    let count = usize::try_from(reader.varint()?).ok().filter(|n| (1..=reader.left() / 21).contains(n))?;
+    let mut newer: Vec<(usize, Newer)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let child = usize::try_from(reader.varint()?).ok()?;
+        let place = usize::try_from(reader.varint()?).ok()?;
+        let link = Newer { place, id: PageId(reader.array()?), count: reader.varint()? };
+        if newer.last().is_some_and(|(of, last)| (*of, last.place) >= (child, place)) {
+            return None;
+        }
+        newer.push((child, link));
+    }
+    (level == GRANDPARENT).then_some(newer)
 }

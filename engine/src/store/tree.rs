@@ -5,10 +5,12 @@
 
 mod rewrite;
 
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::head::{Head, Root, Slot};
+use super::page::Newer;
 use super::{DirectoryId, Fault, Need, Page, PageId, PageSource};
 
 /// A tree at one root.
@@ -34,16 +36,16 @@ impl Tree<'_> {
 
     /// Number of keys less than `key`.
     pub fn rank(&self, key: &[u8]) -> Result<u64, Fault> {
-        let Some(Root { id, level, .. }) = self.root else { return Ok(0) };
-        let (mut id, mut level, mut rank) = (id, level, 0u64);
+        let Some(root) = self.root else { return Ok(0) };
+        let (mut place, mut rank) = (Place::from(root), 0u64);
         loop {
-            let page = self.load(&id, level)?;
-            if level == 0 {
+            let page = self.load(&place.id, place.level)?;
+            if place.level == 0 {
                 return Ok(rank.saturating_add(page.below(key) as u64));
             }
             let index = page.child_of(key);
-            rank = page.links().take(index).fold(rank, |sum, (_, _, count)| sum.saturating_add(count));
-            (id, level) = self.child(&page, index)?;
+            rank = page.links(&place.newer).take(index).fold(rank, |sum, (_, _, count)| sum.saturating_add(count));
+            place = self.child(&page, &place, index)?;
         }
     }
 
@@ -53,7 +55,7 @@ impl Tree<'_> {
     pub fn select(&self, overlay: &[Slot<'_>], range: Range<&[u8]>, window: Range<u64>) -> Result<Vec<Entry>, Fault> {
         let mut walk = Walk { tree: self, range, window, found: Vec::new(), need: Need::default() };
         match self.root {
-            Some(root) => walk.page(&root.id, root.level, 0, overlay)?,
+            Some(root) => walk.page(&root.into(), 0, overlay)?,
             None => walk.leaf(None, 0, overlay),
         }
         walk.need.settle()?;
@@ -72,19 +74,21 @@ impl Tree<'_> {
     }
 
     fn leaf_of(&self, key: &[u8]) -> Result<Option<Arc<Page>>, Fault> {
-        let Some(Root { mut id, mut level, .. }) = self.root else { return Ok(None) };
+        let Some(root) = self.root else { return Ok(None) };
+        let mut place = Place::from(root);
         loop {
-            let page = self.load(&id, level)?;
-            if level == 0 {
+            let page = self.load(&place.id, place.level)?;
+            if place.level == 0 {
                 return Ok(Some(page));
             }
-            (id, level) = self.child(&page, page.child_of(key))?;
+            place = self.child(&page, &place, page.child_of(key))?;
         }
     }
 
-    fn child(&self, page: &Page, index: usize) -> Result<(PageId, u8), Fault> {
-        let link = page.links().nth(index).zip(page.level().checked_sub(1));
-        link.map(|((_, id, _), level)| (id, level)).ok_or_else(|| self.damaged(page.id()))
+    fn child(&self, page: &Page, at: &Place, index: usize) -> Result<Place, Fault> {
+        let link = page.links(&at.newer).nth(index).zip(at.level.checked_sub(1));
+        let place = link.map(|((_, id, _), level)| Place { id, level, newer: page.newer_below(index) });
+        place.ok_or_else(|| self.damaged(page.id()))
     }
 
     fn damaged(&self, id: &PageId) -> Fault {
@@ -93,6 +97,28 @@ impl Tree<'_> {
             id.text(),
             self.directory.as_str()
         ))
+    }
+}
+
+/// Where a page is, as the pages above it say.
+struct Place {
+    id: PageId,
+    level: u8,
+    /// Links that are newer than its own.
+    newer: Vec<Newer>,
+}
+
+impl Place {
+    /// The pages below it that its parent links.
+    fn newest(&self) -> Vec<Self> {
+        let level = self.level.saturating_sub(1);
+        self.newer.iter().map(|link| Self { id: link.id, level, newer: Vec::new() }).collect()
+    }
+}
+
+impl From<Root> for Place {
+    fn from(root: Root) -> Self {
+        Self { id: root.id, level: root.level, newer: Vec::new() }
     }
 }
 
@@ -119,28 +145,28 @@ struct Walk<'w, 'v> {
 
 impl Walk<'_, '_> {
     /// Visits a page whose first live entry has rank `first`; `overlay` is the part that falls into this page.
-    fn page(&mut self, id: &PageId, level: u8, first: u64, overlay: &[Slot<'_>]) -> Result<(), Fault> {
-        let Some(page) = self.need.gather(self.tree.load(id, level))? else { return Ok(()) };
-        let Some(below) = level.checked_sub(1) else {
+    fn page(&mut self, at: &Place, first: u64, overlay: &[Slot<'_>]) -> Result<(), Fault> {
+        let Some(page) = self.need.gather(self.tree.load(&at.id, at.level))? else { return Ok(()) };
+        let Some(level) = at.level.checked_sub(1) else {
             self.leaf(Some(&page), first, overlay);
             return Ok(());
         };
         // No write lies over what comes before the range: it is counted, and not looked at.
         let before = page.child_of(self.range.start);
-        let rank = page.links().take(before).fold(first, |rank, (_, _, count)| rank.saturating_add(count));
+        let rank = page.links(&at.newer).take(before).fold(first, |rank, (_, _, count)| rank.saturating_add(count));
         let (mut rank, mut rest) = (rank, overlay);
-        let mut links = page.links().skip(before).peekable();
+        let mut links = page.links(&at.newer).enumerate().skip(before).peekable();
         let mut low: &[u8] = &[];
-        while let Some((_, child, count)) = links.next() {
+        while let Some((index, (_, id, count))) = links.next() {
             if low >= self.range.end || rank >= self.window.end {
                 break;
             }
-            let high = links.peek().map(|(low, ..)| *low);
+            let high = links.peek().map(|(_, (low, ..))| *low);
             let split = high.map_or(rest.len(), |high| rest.partition_point(|slot| slot.key < high));
             let (here, after) = rest.split_at_checked(split).unwrap_or((rest, &[]));
             let next = rank.saturating_add(overlaid(count, here));
             if next > self.window.start {
-                self.page(&child, below, rank, here)?;
+                self.page(&Place { id, level, newer: page.newer_below(index) }, rank, here)?;
             }
             (rank, rest, low) = (next, after, high.unwrap_or_default());
         }
@@ -193,24 +219,29 @@ pub fn pages_since(
     let Ok(behind) = usize::try_from(head.version().saturating_sub(version)) else { return Ok(None) };
     let Some(fresh) = head.recent().get(..behind) else { return Ok(None) };
     let tree = Tree { directory, pages, root: head.root() };
-    let mut level: Vec<(PageId, u8)> = head.root().iter().map(|root| (root.id, root.level)).collect();
-    let mut found = Vec::new();
+    let is_fresh = |place: &Place| fresh.contains(&place.id.nonce());
+    let mut places: Vec<Place> = head.root().map(Place::from).into_iter().collect();
+    let mut found: Vec<Arc<Page>> = Vec::new();
     loop {
-        level.retain(|(id, _)| fresh.contains(&id.nonce()));
-        if level.is_empty() {
+        // What is above a fresh page is fresh, or knows a newer link past one that is not.
+        let passed = |place: Place| if is_fresh(&place) { vec![place] } else { place.newest() };
+        places = places.into_iter().flat_map(passed).filter(is_fresh).collect();
+        if places.is_empty() {
+            found.sort_by_key(|page| Reverse(page.level()));
             return Ok(Some(found));
         }
-        if found.len() + level.len() > limit {
+        if found.len() + places.len() > limit {
             return Ok(None);
         }
         let mut need = Need::default();
-        let mut next = Vec::new();
-        for (id, at) in &level {
-            let Some(page) = need.gather(tree.load(id, *at))? else { continue };
-            next.extend(page.children().zip(std::iter::repeat(at.saturating_sub(1))));
+        let mut below = Vec::new();
+        for place in &places {
+            let Some(page) = need.gather(tree.load(&place.id, place.level))? else { continue };
+            let level = place.level.saturating_sub(1);
+            below.extend(page.children(&place.newer).map(|(id, newer)| Place { id, level, newer }));
             found.push(page);
         }
         need.settle()?;
-        level = next;
+        places = below;
     }
 }

@@ -6,11 +6,13 @@ use scim_engine::store::{Damage, Head, Page, PageCache, Turn, head_key};
 
 use crate::support::{config, directory, session, tiny};
 
-/// A directory with leaves, inner pages, pending writes and garbage.
+/// A directory with leaves, inner pages, newer links, pending writes and garbage.
 fn example() -> MemoryStore {
     let (store, config) = (MemoryStore::default(), config(tiny()));
-    let scripts =
-        ["create".to_owned(), fill(90), "remove k10".to_owned(), fill(91), "remove k11\nput k12 w".to_owned()];
+    // Five writes into one leaf are merged, and the page above it stays.
+    let one_leaf = (40..45).map(|n| format!("put k{n} v7\n")).collect();
+    let after = "remove k11\nput k12 w".to_owned();
+    let scripts = ["create".to_owned(), fill(90), "remove k10".to_owned(), fill(91), one_leaf, after];
     for (n, script) in (0..).zip(scripts) {
         assert_eq!(run(session(&script, n, &config), &store, &PageCache::new(0)).status, 200);
     }
@@ -31,6 +33,7 @@ fn heads_and_pages() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 #[test]
 fn every_flipped_byte_is_detected() {
     let (heads, pages) = heads_and_pages();
+    assert!(pages.iter().any(|page| page[2] == 2), "a page has newer links");
     for (bytes, is_head) in heads.iter().map(|b| (b, true)).chain(pages.iter().map(|b| (b, false))) {
         let damaged = |bytes: Vec<u8>| {
             if is_head { Head::decode(bytes.into()).is_err() } else { Page::decode(bytes.into()).is_err() }

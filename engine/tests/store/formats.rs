@@ -1,6 +1,8 @@
-//! What version 1 of the formats wrote stays readable for ever: a whole small directory, kept byte for byte.
+//! What every version of the formats wrote stays readable for ever: whole small directories, kept byte for byte.
 //!
-//! A new version of a format gets a directory of its own beside this one, which is never changed.
+//! A new version of a format gets a directory of its own beside these, which are never changed.
+
+use std::collections::BTreeSet;
 
 use scim_engine::env::Limits;
 use scim_engine::store::memory::{MemoryStore, run};
@@ -10,14 +12,16 @@ use crate::support::{check_tree, config, directory, head, session, tiny};
 
 /// Lines of a key and the bytes of its value, two hexadecimal digits each.
 const VERSION_1: &str = include_str!("directory.v1");
+/// The same, with a page of version 2: one that links a leaf past the page between.
+const VERSION_2: &str = include_str!("directory.v2");
 
-/// What the directory holds.
+/// What the directory of version 1 holds.
 const CONTENT: &str = "k00=a;k02=w;k04=v4;k06=v6;k08=v8;k10=v10;k12=v12;k14=v14;k16=v16;k18=v18;k20=v20;k22=v22;k24=v24;\
                        k26=v26;k28=v28;k30=v30;k32=v32;k34=v34;k36=v36;new=1;";
 
-fn stored() -> MemoryStore {
+fn stored(lines: &str) -> MemoryStore {
     let store = MemoryStore::default();
-    for line in VERSION_1.lines() {
+    for line in lines.lines() {
         let (key, digits) = line.split_once(' ').unwrap();
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
         store.values().insert(key.to_owned(), digits.as_bytes().chunks(2).map(byte).collect());
@@ -27,7 +31,7 @@ fn stored() -> MemoryStore {
 
 #[test]
 fn a_directory_of_version_1_is_read_and_written() {
-    let (store, config) = (stored(), config(tiny()));
+    let (store, config) = (stored(VERSION_1), config(tiny()));
     let first = head(&store, &directory()).unwrap();
     assert_eq!((first.version(), first.recent().len()), (4, 4));
     assert!(first.root().unwrap().level > 0 && !first.garbage().is_empty());
@@ -38,6 +42,26 @@ fn a_directory_of_version_1_is_read_and_written() {
         assert_eq!(read(&format!("put k{n:02} later\nput z{n} 1\nadd sum"), 200 + n).status, 200);
     }
     assert_eq!(read("get sum\nget k02\nget k36", 300).body, b"20;later;v36;");
+    check_tree(&store, &directory(), tiny().page_bytes);
+}
+
+#[test]
+fn a_directory_of_version_2_is_read_and_written() {
+    let (store, config) = (stored(VERSION_2), config(tiny()));
+    assert!(head(&store, &directory()).unwrap().root().unwrap().level >= 2);
+    check_tree(&store, &directory(), tiny().page_bytes);
+    let read = |script: &str, n: u64| {
+        let response = run(session(script, n, &config), &store, &PageCache::new(0));
+        assert_eq!(response.status, 200);
+        String::from_utf8(response.body).unwrap()
+    };
+    let value = |n: usize| if (40..45).contains(&n) { "v7".to_owned() } else { format!("v{n}") };
+    let content: String = (0..90).map(|n| format!("k{n:02}={};", value(n))).collect();
+    assert_eq!(read("list", 100), content);
+    for n in 0..90 {
+        read(&format!("put k{n:02} later\nput z{n} 1\nadd sum"), 200 + n);
+    }
+    assert_eq!(read("get sum\nget k02\nget k42", 300), "90;later;later;");
     check_tree(&store, &directory(), tiny().page_bytes);
 }
 
@@ -63,8 +87,11 @@ fn pages_of_another_size_are_read_and_give_way_to_those_of_the_new() {
 }
 
 #[test]
-fn every_value_of_version_1_says_so_and_is_sealed() {
-    for (key, bytes) in stored().values().iter() {
+fn every_value_says_its_version_and_is_sealed() {
+    let versions = |store: MemoryStore| store.values().values().map(|bytes| bytes[2]).collect::<BTreeSet<u8>>();
+    assert_eq!(versions(stored(VERSION_1)), BTreeSet::from([1]));
+    assert_eq!(versions(stored(VERSION_2)), BTreeSet::from([1, 2]));
+    for (key, bytes) in [VERSION_1, VERSION_2].iter().flat_map(|lines| stored(lines).values().clone()) {
         let decode = |bytes: Vec<u8>| -> Result<(), Damage> {
             if key.starts_with("head:") {
                 Head::decode(bytes.into()).map(drop)
@@ -72,7 +99,7 @@ fn every_value_of_version_1_says_so_and_is_sealed() {
                 Page::decode(bytes.into()).map(drop)
             }
         };
-        assert_eq!((decode(bytes.clone()), bytes[2]), (Ok(()), 1), "{key}");
+        assert_eq!(decode(bytes.clone()), Ok(()), "{key}");
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use scim_engine::env::{Config, Env, Timestamp};
+use scim_engine::env::{Config, Env, Limits, Timestamp};
 use scim_engine::store::memory::MemoryStore;
-use scim_engine::store::{Head, PageCache, Txn, pages_since};
+use scim_engine::store::{Head, Page, PageCache, Txn, pages_since};
 
 use crate::support::{apply, check_tree, config, counting_loads, directory, head, seed, tiny, with_view};
 
@@ -49,7 +49,8 @@ impl Directory {
         Self { store: MemoryStore::default(), config, model: Map::new(), commits: 0 }
     }
 
-    fn commit(&mut self, writes: &[Write]) {
+    /// Commits writes; the levels of the pages it took.
+    fn commit(&mut self, writes: &[Write]) -> Vec<u8> {
         let before = self.model.clone();
         for write in writes {
             match write {
@@ -84,6 +85,7 @@ impl Directory {
         let commit = commit.unwrap();
         assert_eq!(commit.version, self.commits);
         apply(&self.store, &commit);
+        commit.pages.into_iter().map(|(_, bytes)| Page::decode(bytes.into()).unwrap().level()).collect()
     }
 }
 
@@ -121,12 +123,13 @@ proptest! {
         batches in proptest::collection::vec(proptest::collection::vec(write(), 0..40), 1..25),
         own in proptest::collection::vec(write(), 0..12),
         probes in proptest::collection::vec(probe(), 1..12),
+        page_bytes in prop_oneof![Just(tiny().page_bytes), Just(400)],
     ) {
-        let mut directory_ = Directory::new(config(tiny()));
+        let mut directory_ = Directory::new(config(Limits { page_bytes, ..tiny() }));
         let mut snapshots: Vec<(Arc<Head>, Map)> = Vec::new();
         for batch in &batches {
             directory_.commit(batch);
-            check_tree(&directory_.store, &directory(), tiny().page_bytes);
+            check_tree(&directory_.store, &directory(), page_bytes);
             snapshots.push((head(&directory_.store, &directory()).unwrap(), directory_.model.clone()));
         }
         let cache = PageCache::new(usize::MAX);
@@ -155,7 +158,11 @@ proptest! {
 
 /// A directory of that many entries in a deep tree.
 fn grown(entries: u64) -> Directory {
-    let mut directory = Directory::new(config(tiny()));
+    grown_in(tiny(), entries)
+}
+
+fn grown_in(limits: Limits, entries: u64) -> Directory {
+    let mut directory = Directory::new(config(limits));
     let writes: Vec<_> = (0..entries).map(|n| Write::Put(format!("k{n:06}").into_bytes(), b"v".to_vec())).collect();
     directory.commit(&writes);
     directory
@@ -225,6 +232,23 @@ fn appended_entries_fill_their_pages() {
     let leaves = ids.iter().filter(|(_, level)| *level == 0).count();
     // An entry takes 10 bytes of the 129 a page has for them.
     assert!(leaves <= 2_000 / 12 + 2, "{leaves} leaves");
+}
+
+#[test]
+fn scattered_writes_rewrite_leaves_and_few_of_the_pages_above_them() {
+    let limits = Limits { page_bytes: 1000, ..tiny() };
+    let mut grown = grown_in(limits.clone(), 20_000);
+    let mut written = [0; 8];
+    for n in 0..150u64 {
+        let scattered = (0..8).map(|i| format!("k{:06}", (8 * n + i).wrapping_mul(7_919_317) % 20_000));
+        let writes: Vec<_> = scattered.map(|key| Write::Put(key.into_bytes(), b"w".to_vec())).collect();
+        for level in grown.commit(&writes) {
+            written[usize::from(level)] += usize::from(n >= 50);
+        }
+    }
+    check_tree(&grown.store, &directory(), limits.page_bytes);
+    let [leaves, above, ..] = written;
+    assert!(leaves > 700 && above * 2 < leaves, "{leaves} leaves, {above} pages above them");
 }
 
 #[test]

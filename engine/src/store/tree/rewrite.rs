@@ -6,12 +6,15 @@
 //! - keys ascend, counts are exact, all leaves are at level 0;
 //! - a page is within its size, unless it is a leaf of one entry or an inner page of at most three children;
 //! - the low of a page's first child is the page's own low, and that of the leftmost path is empty.
+//!
+//! Where each rewritten leaf is one leaf again, with the same low, the page above them may *stay*: the page above that takes
+//! the newer links instead, a third of its size at most. Over that, the child with most of them takes them in.
 
 use super::{Fault, Page, PageId, Root, Tree};
 use crate::error::{Kind, ScimError};
 use crate::store::Need;
 use crate::store::codec::{counted_len, varint_len};
-use crate::store::page::{self, Child, MAX_LEVEL, OVERHEAD};
+use crate::store::page::{self, Child, GRANDPARENT, MAX_LEVEL, Newer, OVERHEAD};
 
 /// One write of a batch; `None` removes the key.
 pub(crate) type Write<'a> = (&'a [u8], Option<&'a [u8]>);
@@ -32,7 +35,20 @@ enum Body {
 /// A child while its parent is rewritten.
 enum Item {
     Kept(Child),
-    Changed { low: Vec<u8>, body: Body },
+    Changed(Changed),
+}
+
+/// A rewritten page, not cut yet.
+struct Changed {
+    low: Vec<u8>,
+    body: Body,
+    stays: Option<Stays>,
+}
+
+/// A page that need not be written again if its parent takes these links.
+struct Stays {
+    id: PageId,
+    newer: Vec<Newer>,
 }
 
 struct Rewrite<'t, 'v> {
@@ -49,7 +65,11 @@ impl Tree<'_> {
         let capacity = page_bytes.saturating_sub(OVERHEAD).max(1);
         let mut rewrite = Rewrite { tree: self, nonce, capacity, pages: Vec::new(), replaced: Vec::new() };
         let body = match self.root {
-            Some(root) => rewrite.page(&root.id, root.level, Vec::new(), writes)?,
+            Some(Root { id, level, count }) => {
+                let root = Child { low: Vec::new(), id, count, newer: Vec::new() };
+                let changed = rewrite.page(root, level, writes)?;
+                rewrite.give_up(changed).1
+            }
             None => Body::Leaf { entries: merge(std::iter::empty(), writes), appended: true },
         };
         let root = rewrite.root(body)?;
@@ -58,48 +78,85 @@ impl Tree<'_> {
 }
 
 impl Rewrite<'_, '_> {
-    fn page(&mut self, id: &PageId, level: u8, low: Vec<u8>, writes: &[Write<'_>]) -> Result<Body, Fault> {
-        let page = self.tree.load(id, level)?;
-        self.replaced.push(*id);
+    fn page(&mut self, child: Child, level: u8, writes: &[Write<'_>]) -> Result<Changed, Fault> {
+        let page = self.tree.load(&child.id, level)?;
         let Some(below) = level.checked_sub(1) else {
+            self.replaced.push(child.id);
             let last = page.len().checked_sub(1).and_then(|last| page.entry(last));
             let appended = writes.first().zip(last).is_some_and(|((key, _), (last, _))| *key > last);
-            return Ok(Body::Leaf { entries: merge(page.entries(), writes), appended });
+            let body = Body::Leaf { entries: merge(page.entries(), writes), appended };
+            return Ok(Changed { low: child.low, body, stays: None });
         };
-        let items = self.touch(&page, below, &low, writes)?;
-        let items = self.join(items, below)?;
+        let items = self.touch(links_of(&page, &child), below, writes)?;
+        let mut items = self.join(items, below)?;
+        if level == GRANDPARENT {
+            self.settle(&mut items, below)?;
+        }
         let mut children = Vec::with_capacity(items.len());
         for item in items {
             match item {
                 Item::Kept(child) => children.push(child),
-                Item::Changed { low, body } => children.extend(self.cut(low, body)?),
+                Item::Changed(Changed { low, body, stays: Some(Stays { id, newer }) }) => {
+                    children.push(Child { low, id, count: body.count(), newer });
+                }
+                Item::Changed(Changed { low, body, stays: None }) => children.extend(self.cut(low, body)?),
             }
         }
-        adopt(&mut children, low);
-        Ok(Body::Inner { level, children })
+        adopt(&mut children, child.low.clone());
+        let newer = if below == 0 { newer_links(&page, &children) } else { None };
+        let stays = newer.map(|newer| Stays { id: child.id, newer });
+        if stays.is_none() {
+            self.replaced.push(child.id);
+        }
+        Ok(Changed { low: child.low, body: Body::Inner { level, children }, stays })
     }
 
-    /// Rewrites the children the writes fall into; `low` is the page's own.
-    fn touch(&mut self, page: &Page, below: u8, low: &[u8], writes: &[Write<'_>]) -> Result<Vec<Item>, Fault> {
+    /// Rewrites the children the writes fall into.
+    fn touch(&mut self, children: Vec<Child>, level: u8, writes: &[Write<'_>]) -> Result<Vec<Item>, Fault> {
         let mut need = Need::default();
-        let mut items = Vec::with_capacity(page.len());
+        let mut items = Vec::with_capacity(children.len());
         let mut rest = writes;
-        let mut links = page.links().peekable();
-        let mut first = Some(low);
-        while let Some((low, id, count)) = links.next() {
-            // The page may have become its parent's first child, and its low less, since it was written.
-            let low = first.take().unwrap_or(low);
-            let split = links.peek().map_or(rest.len(), |(high, ..)| rest.partition_point(|(key, _)| key < high));
+        let mut children = children.into_iter().peekable();
+        while let Some(child) = children.next() {
+            let high = children.peek().map(|next| next.low.as_slice());
+            let split = high.map_or(rest.len(), |high| rest.partition_point(|(key, _)| *key < high));
             let (here, after) = rest.split_at_checked(split).unwrap_or((rest, &[]));
             rest = after;
             if here.is_empty() {
-                items.push(Item::Kept(Child { low: low.to_vec(), id, count }));
-            } else if let Some(body) = need.gather(self.page(&id, below, low.to_vec(), here))? {
-                items.push(Item::Changed { low: low.to_vec(), body });
+                items.push(Item::Kept(child));
+            } else {
+                items.extend(need.gather(self.page(child, level, here))?.map(Item::Changed));
             }
         }
         need.settle()?;
         Ok(items)
+    }
+
+    /// Has children take in their newer links: a child without siblings, so that nothing is lost if it becomes the root, and
+    /// as many as it takes to get within what a page has for them.
+    fn settle(&mut self, items: &mut Vec<Item>, level: u8) -> Result<(), Fault> {
+        if items.len() == 1
+            && let Some(item) = items.pop()
+        {
+            let (low, body) = self.open(item, level)?;
+            items.push(Item::Changed(Changed { low, body, stays: None }));
+        }
+        let mut total: usize = items.iter().map(Item::newer_bytes).sum();
+        while total > self.capacity / 3 {
+            let staying = items.iter_mut().filter(|item| matches!(item, Item::Changed(Changed { stays: Some(_), .. })));
+            let Some(most) = staying.max_by_key(|item| item.newer_bytes()) else { break };
+            total = total.saturating_sub(most.newer_bytes());
+            if let Item::Changed(Changed { stays, .. }) = most {
+                self.replaced.extend(stays.take().map(|stays| stays.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// The content of a page that will not stay.
+    fn give_up(&mut self, changed: Changed) -> (Vec<u8>, Body) {
+        self.replaced.extend(changed.stays.map(|stays| stays.id));
+        (changed.low, changed.body)
     }
 
     /// Drops empty bodies, and joins those that are too small with a neighbour.
@@ -129,37 +186,35 @@ impl Rewrite<'_, '_> {
 
     fn concat(&mut self, left: Item, right: Item, level: u8, need: &mut Need) -> Result<Option<Item>, Fault> {
         let (left, right) = (need.gather(self.open(left, level))?, need.gather(self.open(right, level))?);
-        Ok(left.zip(right).map(|((low, left), (_, right))| Item::Changed { low, body: concat(left, right) }))
+        let joined = |((low, left), (_, right))| Changed { low, body: concat(left, right), stays: None };
+        Ok(left.zip(right).map(joined).map(Item::Changed))
     }
 
     /// Whether a small item joins its left neighbour, not its right one: always at the end, and where that saves
     /// reading and replacing a page.
     fn prefers(&self, left: &Item, right: Option<&Item>) -> bool {
-        matches!((left, right), (_, None) | (Item::Changed { .. }, Some(_)))
+        matches!((left, right), (_, None) | (Item::Changed(_), Some(_)))
     }
 
     fn is_small(&self, item: &Item) -> bool {
         match item {
             Item::Kept(_) => false,
-            Item::Changed { body: Body::Inner { children, .. }, .. } if children.len() < 2 => true,
-            Item::Changed { body, .. } => body.bytes() < self.capacity / 3,
+            Item::Changed(Changed { body: Body::Inner { children, .. }, .. }) if children.len() < 2 => true,
+            Item::Changed(Changed { body, .. }) => body.bytes() < self.capacity / 3,
         }
     }
 
     /// The content of an item, read if it was not touched.
     fn open(&mut self, item: Item, level: u8) -> Result<(Vec<u8>, Body), Fault> {
         match item {
-            Item::Changed { low, body } => Ok((low, body)),
+            Item::Changed(changed) => Ok(self.give_up(changed)),
             Item::Kept(child) => {
                 let page = self.tree.load(&child.id, level)?;
                 self.replaced.push(child.id);
                 let body = if level == 0 {
                     Body::Leaf { entries: merge(page.entries(), &[]), appended: false }
                 } else {
-                    let links = page.links().map(|(low, id, count)| Child { low: low.to_vec(), id, count });
-                    let mut children: Vec<Child> = links.collect();
-                    adopt(&mut children, child.low.clone());
-                    Body::Inner { level, children }
+                    Body::Inner { level, children: links_of(&page, &child) }
                 };
                 Ok((child.low, body))
             }
@@ -180,7 +235,7 @@ impl Rewrite<'_, '_> {
                     let low = low.take().unwrap_or_else(|| separator(&last, first));
                     let id = self.name()?;
                     self.pages.push((id, page::encode_leaf(&id, &run)));
-                    out.push(Child { low, id, count: run.len() as u64 });
+                    out.push(Child { low, id, count: run.len() as u64, newer: Vec::new() });
                     last = run.into_iter().next_back().map(|(key, _)| key).unwrap_or_default();
                 }
             }
@@ -189,8 +244,8 @@ impl Rewrite<'_, '_> {
                     let first = run.first().map(|child| child.low.clone()).unwrap_or_default();
                     let id = self.name()?;
                     self.pages.push((id, page::encode_inner(&id, level, &run)));
-                    let count = run.iter().fold(0u64, |sum, child| sum.saturating_add(child.count));
-                    out.push(Child { low: low.take().unwrap_or(first), id, count });
+                    let count = sum(&run);
+                    out.push(Child { low: low.take().unwrap_or(first), id, count, newer: Vec::new() });
                 }
             }
         }
@@ -222,9 +277,9 @@ impl Rewrite<'_, '_> {
         while let Some(at) = self.pages.iter().position(|(id, _)| *id == root.id) {
             let page = self.pages.get(at).and_then(|(_, bytes)| Page::decode(bytes.as_slice().into()).ok());
             let Some(page) = page.filter(|page| page.level() > 0 && page.len() == 1) else { break };
-            let Some(child) = page.children().next() else { break };
+            let Some((id, _)) = page.children(&[]).next() else { break };
             self.pages.swap_remove(at);
-            root = Root { id: child, level: root.level.saturating_sub(1), count: root.count };
+            root = Root { id, level: root.level.saturating_sub(1), count: root.count };
         }
         root
     }
@@ -240,9 +295,18 @@ impl Item {
     fn is_empty(&self) -> bool {
         match self {
             Self::Kept(_) => false,
-            Self::Changed { body: Body::Leaf { entries, .. }, .. } => entries.is_empty(),
-            Self::Changed { body: Body::Inner { children, .. }, .. } => children.is_empty(),
+            Self::Changed(Changed { body: Body::Leaf { entries, .. }, .. }) => entries.is_empty(),
+            Self::Changed(Changed { body: Body::Inner { children, .. }, .. }) => children.is_empty(),
         }
+    }
+
+    /// Bytes of the links its parent keeps for it.
+    fn newer_bytes(&self) -> usize {
+        let newer = match self {
+            Self::Kept(child) => child.newer.as_slice(),
+            Self::Changed(Changed { stays, .. }) => stays.as_ref().map_or(&[][..], |stays| &stays.newer),
+        };
+        newer.iter().map(Newer::bytes).sum()
     }
 }
 
@@ -251,6 +315,13 @@ impl Body {
         match self {
             Self::Leaf { .. } => 0,
             Self::Inner { level, .. } => *level,
+        }
+    }
+
+    fn count(&self) -> u64 {
+        match self {
+            Self::Leaf { entries, .. } => entries.len() as u64,
+            Self::Inner { children, .. } => sum(children),
         }
     }
 
@@ -279,6 +350,43 @@ fn concat(left: Body, right: Body) -> Body {
     }
 }
 
+/// The children of a page, as its parent knows them. The page may have become its parent's first child, and its low less,
+/// since it was written.
+fn links_of(page: &Page, at: &Child) -> Vec<Child> {
+    let links = page.links(&at.newer).enumerate();
+    let child = |(place, (low, id, count)): (usize, (&[u8], PageId, u64))| Child {
+        low: low.to_vec(),
+        id,
+        count,
+        newer: page.newer_below(place),
+    };
+    let mut children: Vec<Child> = links.map(child).collect();
+    adopt(&mut children, at.low.clone());
+    children
+}
+
+/// The links that make a page one of these children, if it differs from that in ids alone.
+fn newer_links(page: &Page, children: &[Child]) -> Option<Vec<Newer>> {
+    if page.len() != children.len() {
+        return None;
+    }
+    let mut newer = Vec::new();
+    for (place, ((low, id, _), child)) in page.links(&[]).zip(children).enumerate() {
+        // The low of the first is the page's own, whatever is written there.
+        if place > 0 && low != child.low {
+            return None;
+        }
+        if id != child.id {
+            newer.push(Newer { place, id: child.id, count: child.count });
+        }
+    }
+    Some(newer)
+}
+
+fn sum(children: &[Child]) -> u64 {
+    children.iter().fold(0u64, |sum, child| sum.saturating_add(child.count))
+}
+
 fn adopt(children: &mut [Child], low: Vec<u8>) {
     if let Some(first) = children.first_mut() {
         first.low = low;
@@ -286,7 +394,8 @@ fn adopt(children: &mut [Child], low: Vec<u8>) {
 }
 
 fn link_len(child: &Child) -> usize {
-    counted_len(&child.low) + child.id.0.len() + varint_len(child.count)
+    let newer: usize = child.newer.iter().map(Newer::bytes).sum();
+    counted_len(&child.low) + child.id.0.len() + varint_len(child.count) + newer
 }
 
 fn too_large() -> Fault {
