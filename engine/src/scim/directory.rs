@@ -31,6 +31,8 @@ pub fn create(txn: &mut Txn<'_>, kind: Kind, id: &str, new: &Resource) {
         txn.put_fresh(key, Vec::new());
     }
     txn.put_fresh(layout::resource(kind, id), encode(new));
+    txn.vacate(layout::under(&layout::belonging(id)));
+    txn.vacate(layout::under(&layout::members(id)));
 }
 
 /// Puts a resource in the place of an older one, and its index entries likewise.
@@ -58,11 +60,21 @@ pub fn erase(txn: &mut Txn<'_>, kind: Kind, id: &str, old: &Resource) {
     txn.remove(layout::resource(kind, id));
 }
 
-/// Another resource that holds a value which must be unique.
-pub fn holder(txn: &Txn<'_>, kind: Kind, new: &Resource, own: &str) -> Result<Option<(Index, String)>, Fault> {
+/// Another resource that holds a value which must be unique. What the old resource of that id holds, no other can.
+pub fn holder(
+    txn: &Txn<'_>,
+    kind: Kind,
+    new: &Resource,
+    old: Option<(&str, &Resource)>,
+) -> Result<Option<(Index, String)>, Fault> {
+    let own = old.map(|(id, _)| id).unwrap_or_default();
+    let held = |index: Index, value: &str| {
+        let before = old.map(|(_, old)| index.values(old)).unwrap_or_default();
+        before.into_iter().any(|before| index.exactly(before) == index.exactly(value))
+    };
     let unique = Index::of(kind).iter().copied().filter(|index| index.unique());
-    let claims: Vec<(Index, &str)> =
-        unique.flat_map(|index| index.values(new).into_iter().map(move |v| (index, v))).collect();
+    let values = unique.flat_map(|index| index.values(new).into_iter().map(move |value| (index, value)));
+    let claims: Vec<(Index, &str)> = values.filter(|(index, value)| !held(*index, value)).collect();
     let found = gather(claims, |(index, value)| {
         let range = layout::under(&index.exactly(value));
         let entries = txn.scan(&range.start..&range.end, 0, 2, false)?;

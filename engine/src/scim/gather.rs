@@ -26,3 +26,32 @@ pub fn gather<T, R>(
     need.pages.dedup();
     Err(Fault::Need(need))
 }
+
+/// A read. If it needs pages, those for what is sure to be read next are asked for together with them.
+pub fn ahead<T, U>(read: Result<T, Fault>, next: impl FnOnce() -> Result<U, Fault>) -> Result<T, Fault> {
+    if let Err(Fault::Need(need)) = &read {
+        let mut need = need.clone();
+        need.gather(next())?;
+        need.settle()?;
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{DirectoryId, PageId};
+
+    #[test]
+    fn what_is_read_next_is_asked_for_along_and_only_when_something_is_missing() {
+        let needed = |pages: &[u8]| {
+            let pages = pages.iter().map(|n| (DirectoryId::environment(), PageId([*n; 18]))).collect();
+            Fault::Need(Need { heads: Vec::new(), pages })
+        };
+        let missing = || Err::<u8, _>(needed(&[1, 2]));
+        assert_eq!(ahead(missing(), || Err::<(), _>(needed(&[2, 3]))), Err(needed(&[1, 2, 3])));
+        assert_eq!(ahead(missing(), || Ok(())), missing());
+        assert_eq!(ahead(missing(), || Err::<(), _>(Fault::Damaged("it".into()))), Err(Fault::Damaged("it".into())));
+        assert_eq!(ahead(Ok(7), || Err::<(), _>(needed(&[1]))), Ok(7));
+    }
+}

@@ -14,7 +14,7 @@ use crate::path::AttrPath;
 use crate::project::Projection;
 use crate::schema::ResourceType;
 use crate::scim::directory::{self, Resource};
-use crate::scim::gather::gather;
+use crate::scim::gather::{ahead, gather};
 use crate::scim::layout::{self, Index, Kind};
 use crate::scim::members;
 use crate::scim::plan;
@@ -185,7 +185,9 @@ impl Lister<'_> {
         let total = self.txn.count(&range.start..&range.end)?;
         let entries = self.txn.scan(&range.start..&range.end, skip, self.query.count, descending)?;
         let ids: Vec<String> = entries.iter().map(|(key, _)| layout::indexed_id(key)).collect();
-        let found: Vec<_> = directory::load_many(self.txn, kind, &ids)?.into_iter().map(|r| (kind, r)).collect();
+        let groups = || self.renderer.groups(self.txn, kind, &ids);
+        let found = ahead(directory::load_many(self.txn, kind, &ids), groups)?;
+        let found: Vec<_> = found.into_iter().map(|resource| (kind, resource)).collect();
         let more = skip.saturating_add(found.len() as u64) < total;
         Ok(Listed { found, total, more })
     }
@@ -217,7 +219,11 @@ impl Lister<'_> {
             None => None,
         };
         let mut resources = match candidates {
-            Some(ids) => directory::load_many(self.txn, kind, &ids)?,
+            Some(ids) => {
+                // Of more, most are not on the page.
+                let shown = if ids.len() <= self.query.count { ids.as_slice() } else { &[] };
+                ahead(directory::load_many(self.txn, kind, &ids), || self.renderer.groups(self.txn, kind, shown))?
+            }
             None => self.scan(kind)?,
         };
         if let Some(filter) = filter {

@@ -11,6 +11,7 @@ use crate::project::Projection;
 use crate::schema::Registry;
 use crate::scim::access::Entered;
 use crate::scim::directory;
+use crate::scim::gather::ahead;
 use crate::scim::layout::Kind;
 use crate::scim::precondition::Conditions;
 use crate::scim::query::{self, Query};
@@ -123,8 +124,9 @@ impl<'a> Reader<'a> {
         id: &str,
         wanted: &Projection,
     ) -> Result<Response, Fault> {
-        let stored = directory::load(txn, kind, id)?.ok_or_else(|| not_found(kind, id))?;
         let renderer = self.renderer();
+        let next = || renderer.groups(txn, kind, &[id.to_owned()]);
+        let stored = ahead(directory::load(txn, kind, id), next)?.ok_or_else(|| not_found(kind, id))?;
         let whole = renderer.page(txn, vec![(kind, stored)], wanted)?.into_iter().next().unwrap_or_default();
         let (version, location) = (render::version(&whole), render::location(&whole));
         let shown = renderer.project(kind, whole, wanted);

@@ -75,6 +75,11 @@ impl Renderer<'_> {
         Ok(rendered.collect())
     }
 
+    /// The groups of users, which their versions depend on; of groups, nobody asks.
+    pub fn groups(&self, txn: &Txn<'_>, kind: Kind, ids: &[String]) -> Result<Vec<Vec<Membership>>, Fault> {
+        if kind == Kind::User { members::groups_of(txn, ids, self.limits) } else { Ok(Vec::new()) }
+    }
+
     /// Removes what the response must not carry.
     pub fn project(&self, kind: Kind, mut resource: Resource, projection: &Projection) -> Resource {
         projection.apply(resource_type(self.registry, kind), &mut resource);

@@ -9,6 +9,7 @@ use crate::log::Scribe;
 use crate::patch::{self, MemberChange};
 use crate::resource::{self, Accepted};
 use crate::scim::directory::{self, Resource};
+use crate::scim::gather::ahead;
 use crate::scim::layout::{Index, Kind};
 use crate::scim::members;
 use crate::scim::precondition::Conditions;
@@ -41,7 +42,7 @@ impl Writer<'_, '_> {
         if kind == Kind::User {
             new.entry("active").or_insert(Value::Bool(true));
         }
-        if let Some((index, holder)) = directory::holder(self.txn, kind, &new, "")? {
+        if let Some((index, holder)) = directory::holder(self.txn, kind, &new, None)? {
             return match self.inactive(kind, &holder)? {
                 Some(old) if self.revive => self.revive(&holder, &old, new),
                 _ => Err(taken(index, &new).into()),
@@ -109,7 +110,8 @@ impl Writer<'_, '_> {
 
     /// The stored resource, once its version is the one the client expects.
     fn current(&self, kind: Kind, id: &str, conditions: &Conditions) -> Result<Resource, Fault> {
-        let Some(old) = directory::load(self.txn, kind, id)? else { return Err(not_found(kind, id).into()) };
+        let next = || self.renderer.groups(self.txn, kind, &[id.to_owned()]);
+        let old = ahead(directory::load(self.txn, kind, id), next)?.ok_or_else(|| not_found(kind, id))?;
         if !conditions.is_empty() {
             conditions.check(&self.renderer.version(self.txn, kind, &old)?)?;
         }
@@ -135,7 +137,7 @@ impl Writer<'_, '_> {
         new: Resource,
         changes: Vec<MemberChange>,
     ) -> Result<(), Fault> {
-        if let Some((index, _)) = directory::holder(self.txn, kind, &new, id)? {
+        if let Some((index, _)) = directory::holder(self.txn, kind, &new, Some((id, old)))? {
             return Err(taken(index, &new).into());
         }
         let members_changed = self.change_members(id, changes)?;

@@ -26,6 +26,8 @@ pub struct Txn<'v> {
     directory: DirectoryId,
     head: Option<Arc<Head>>,
     writes: BTreeMap<Vec<u8>, Write>,
+    /// Ranges known to hold nothing in either layer below, by their start.
+    vacant: BTreeMap<Vec<u8>, Vec<u8>>,
     record: Option<Vec<u8>>,
     /// What each write replaced, so that a part of them can be taken back.
     undo: Vec<(Vec<u8>, Option<Write>)>,
@@ -65,6 +67,7 @@ impl<'v> Txn<'v> {
             directory: directory.clone(),
             head: None,
             writes: BTreeMap::new(),
+            vacant: BTreeMap::new(),
             record: None,
             undo: Vec::new(),
             purges: false,
@@ -103,7 +106,7 @@ impl<'v> Txn<'v> {
         }
         match self.pending(key) {
             Some(slot) => Ok(slot.value.map(<[u8]>::to_vec)),
-            None => self.tree().get(key),
+            None => self.tree_at(key..key).get(key),
         }
     }
 
@@ -129,7 +132,7 @@ impl<'v> Txn<'v> {
         if range.start >= range.end || limit == 0 {
             return Ok(Vec::new());
         }
-        let tree = self.tree();
+        let tree = self.tree_at(range.clone());
         let mut need = Need::default();
         let overlay = need.gather(self.overlay(&range))?;
         // Ranks are those of the tree with writes inside the range only: what lies before the range shifts nothing.
@@ -159,7 +162,7 @@ impl<'v> Txn<'v> {
         if range.start >= range.end {
             return Ok(0);
         }
-        let tree = self.tree();
+        let tree = self.tree_at(range.clone());
         let mut need = Need::default();
         let overlay = need.gather(self.overlay(&range))?;
         let (start, end) = (need.gather(tree.rank(range.start))?, need.gather(tree.rank(range.end))?);
@@ -177,6 +180,12 @@ impl<'v> Txn<'v> {
     /// there nevertheless, the directory would count it twice.
     pub fn put_fresh(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.write(key, Some(value), true);
+    }
+
+    /// Says that no key of a range is stored, for this run of the step made up what they begin with: nothing is read to
+    /// find that out.
+    pub fn vacate(&mut self, range: Range<Vec<u8>>) {
+        self.vacant.insert(range.start, range.end);
     }
 
     /// Removes a key; nothing happens when it is absent.
@@ -297,6 +306,14 @@ impl<'v> Txn<'v> {
         nonce
     }
 
+    /// The tree, or an empty one where nothing is stored in it.
+    fn tree_at(&self, range: Range<&[u8]>) -> Tree<'_> {
+        let before = (Bound::Unbounded, Bound::Included(range.start));
+        let vacant = self.vacant.range::<[u8], _>(before).next_back();
+        let is_vacant = vacant.is_some_and(|(_, end)| range.start < end.as_slice() && range.end <= end.as_slice());
+        if is_vacant { Tree { root: None, ..self.tree() } } else { self.tree() }
+    }
+
     fn tree(&self) -> Tree<'_> {
         let root = self.head.as_ref().and_then(|head| head.root());
         Tree { directory: &self.directory, pages: self.view.pages, root }
@@ -326,7 +343,6 @@ impl<'v> Txn<'v> {
         pending: impl Iterator<Item = Slot<'t>>,
         own: impl Iterator<Item = (&'t Vec<u8>, &'t Write)>,
     ) -> Result<Vec<Slot<'t>>, Fault> {
-        let tree = self.tree();
         let mut need = Need::default();
         let mut slots: BTreeMap<&[u8], Slot<'t>> = pending.map(|slot| (slot.key, slot)).collect();
         for (key, Write { value, fresh }) in own {
@@ -334,7 +350,7 @@ impl<'v> Txn<'v> {
             let in_tree = match known {
                 Some(in_tree) => in_tree,
                 None if *fresh => false,
-                None => need.gather(tree.contains(key))?.unwrap_or_default(),
+                None => need.gather(self.tree_at(key..key).contains(key))?.unwrap_or_default(),
             };
             slots.insert(key, Slot { key, value: value.as_deref(), in_tree });
         }

@@ -202,6 +202,34 @@ fn a_scan_asks_for_all_its_leaves_at_once() {
 }
 
 #[test]
+fn nothing_is_read_of_a_range_known_to_be_vacant() {
+    let grown = grown(500);
+    let head = head(&grown.store, &directory());
+    let (range, other): (_, &[u8]) = (&b"k000100/"[..]..&b"k0001000"[..], b"k000101");
+    let loads = |writes: bool, reads: &[u8]| {
+        let cache = PageCache::new(usize::MAX);
+        let ((), loads) = counting_loads(&grown.store, head.clone(), &cache, |view| {
+            let mut txn = Txn::open(view, &directory())?.unwrap();
+            txn.vacate(range.start.to_vec()..range.end.to_vec());
+            if writes {
+                txn.put(b"k000100/1".to_vec(), b"own".to_vec());
+                txn.remove(b"k000100/2".to_vec());
+            }
+            let own = usize::from(writes);
+            assert_eq!(txn.scan(range.clone(), 0, 9, false)?.len(), own);
+            assert_eq!(txn.scan(range.clone(), 0, 9, true)?.len(), own);
+            assert_eq!(txn.count(range.clone())?, own as u64);
+            assert_eq!(txn.get(b"k000100/1")?.is_some(), writes);
+            txn.get(reads)?;
+            txn.commit(&Env::new(Timestamp(0), seed(9), 0, &grown.config)).map(drop)
+        });
+        loads.0
+    };
+    assert_eq!((loads(true, b"k000100/9"), loads(false, b"k000100/9")), (0, 0));
+    assert!(loads(true, other) > 0 && loads(true, range.end) > 0, "what lies beside it is read");
+}
+
+#[test]
 fn removing_everything_leaves_no_page() {
     let mut grown = grown(3_000);
     grown.commit(&[Write::RemoveRange(Vec::new(), vec![0xff])]);
