@@ -70,6 +70,10 @@ impl Request {
 
 /// Undoes percent-encoding; `None` when an escape is broken or the result is not UTF-8.
 pub fn percent_decode(text: &str, plus_is_blank: bool) -> Option<String> {
+    let is_encoded = text.contains('%') || plus_is_blank && text.contains('+');
+    if !is_encoded {
+        return Some(text.to_owned());
+    }
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

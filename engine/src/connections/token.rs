@@ -63,12 +63,22 @@ fn matching<'r>(presented: &str, tokens: &'r [Token]) -> Option<&'r Token> {
     for slot in 0..MAX_TOKENS.max(tokens.len()) {
         let token = tokens.get(slot);
         let stored = token.map_or(NOBODY, |token| &token.hash);
-        let equal: Choice = stored.as_bytes().ct_eq(presented.as_bytes());
-        if bool::from(equal) {
+        if bool::from(same(stored, presented)) {
             found = token;
         }
     }
     found
+}
+
+/// Whether two texts are equal, in a time that depends on their lengths only. What differs is gathered by words and
+/// looked at once: byte by byte, as `subtle` compares slices, this took a tenth of a request's time.
+fn same(one: &str, other: &str) -> Choice {
+    let (words, rest) = one.as_bytes().as_chunks();
+    let (other_words, other_rest) = other.as_bytes().as_chunks();
+    let pairs = words.iter().zip(other_words).map(|(a, b)| u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b));
+    let rest_pairs = rest.iter().zip(other_rest).map(|(a, b)| u64::from(a ^ b));
+    let difference = pairs.chain(rest_pairs).fold(0, |gathered, difference| gathered | difference);
+    one.len().ct_eq(&other.len()) & difference.ct_eq(&0)
 }
 
 fn usable(token: &Token, request: &Request, env: &Env<'_>) -> bool {
@@ -120,6 +130,18 @@ mod tests {
             scopes: None,
             cidrs: Vec::new(),
             last_used: None,
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_hash_counts_and_so_does_its_length() {
+        let one = hash(b"token");
+        assert!(bool::from(same(&one, &one.clone())));
+        for at in 0..one.len() {
+            let mut other = one.clone().into_bytes();
+            other[at] ^= 1;
+            assert!(!bool::from(same(&one, std::str::from_utf8(&other).unwrap())), "{at}");
+            assert!(!bool::from(same(&one, one.get(..at).unwrap())), "{at}");
         }
     }
 

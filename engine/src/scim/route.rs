@@ -50,7 +50,7 @@ impl Route {
         let rest = path.strip_prefix(prefix)?;
         let (id, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let connection = DirectoryId::new(id).filter(|id| id.as_str() != DirectoryId::ENVIRONMENT)?;
-        Some(Self { connection, endpoint: Endpoint::parse(rest), base: format!("{prefix}{id}") })
+        Some(Self { connection, endpoint: Endpoint::parse(rest), base: [prefix, id].concat() })
     }
 }
 
