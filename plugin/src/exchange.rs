@@ -14,6 +14,8 @@ pub struct Exchange {
     connection: DirectoryId,
     operation: &'static str,
     began: u64,
+    /// Whether Envoy knows what is asked.
+    told: bool,
     /// Status of the answer, once there is one.
     status: Option<u16>,
     /// Whether it is known which error of SCIM it is.
@@ -24,9 +26,15 @@ impl Exchange {
     /// A request's head arrived at `now`.
     pub fn begin(route: Route, method: &str, now: u64) -> Self {
         let operation = metrics::operation(method, &route.endpoint);
-        host::tell("scim_connection", route.connection.as_str());
-        host::tell("scim_operation", operation);
-        Self { connection: route.connection, operation, began: now, status: None, explained: false }
+        Self { connection: route.connection, operation, began: now, told: false, status: None, explained: false }
+    }
+
+    /// Tells Envoy what is asked, if it does not know: to be called before anybody else sees the request.
+    pub fn tell(&mut self) {
+        if !std::mem::replace(&mut self.told, true) {
+            host::tell("scim_connection", self.connection.as_str());
+            host::tell("scim_operation", self.operation);
+        }
     }
 
     /// This edge answers at `now`, with this.
@@ -45,9 +53,9 @@ impl Exchange {
     /// The answer's head leaves at `now`, made by the `edge` or the `origin`.
     pub fn answered(&mut self, status: u16, answered_by: &'static str, now: u64) {
         self.status = Some(status);
+        self.tell();
         let outcome = metrics::outcome(status);
         host::tell("scim_outcome", outcome);
-        host::tell("scim_answered_by", answered_by);
         self.count(outcome, answered_by, now);
     }
 

@@ -1,7 +1,7 @@
 //! Envoy as this filter uses it: clock, entropy, shared data, and verdicts carried out.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::time::UNIX_EPOCH;
 
@@ -13,6 +13,7 @@ use scim_engine::http::Response;
 use crate::decision::{GROUPS_HEADER, Ruling, USER_HEADER};
 use crate::metrics::Metric;
 use crate::origin::Context;
+use crate::quick::QuickMap;
 use crate::shared::Shared;
 use crate::worker::Verdict;
 
@@ -58,30 +59,37 @@ pub fn entropy() -> [u8; 32] {
 /// Tells an answer of this edge from one of its origin, for whoever looks into a deployment: the edge's version.
 const EDGE_HEADER: &str = "x-scim-edge";
 
-/// A metric in Envoy: its number, looked up by name once, and what Envoy has not been told yet.
+/// A metric in Envoy: its number, looked up by name once, and the values Envoy has not been told yet.
 struct Defined {
     id: u32,
-    waiting: Option<u64>,
+    waiting: Vec<u64>,
 }
+
+/// Samples that wait, at most.
+const SAMPLES: usize = 1024;
 
 thread_local! {
     /// Metrics this worker has used.
-    static METRICS: RefCell<HashMap<Metric, Defined>> = RefCell::default();
+    static METRICS: RefCell<QuickMap<Metric, Defined>> = RefCell::default();
 }
 
-/// Adds to a counter, or a sample to a histogram. Envoy learns of most when they are [`report`]ed, for each call to
-/// it takes time.
+/// Adds to a counter, or a sample to a histogram. Envoy learns of it when it is [`report`]ed: many calls in a row take it
+/// little longer than one in the midst of a request.
 pub fn measure(metric: Metric, value: u64) {
     METRICS.with_borrow_mut(|metrics| {
-        if !metrics.contains_key(&metric) {
-            metrics.extend(define(metric).map(|defined| (metric, defined)));
+        let defined = match metrics.entry(metric) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => match define(metric) {
+                Some(defined) => entry.insert(defined),
+                None => return log::debug!("`{}` can not be defined", metric.name()),
+            },
+        };
+        match (metric.gather(), defined.waiting.last_mut()) {
+            (Some(gather), Some(waiting)) => *waiting = gather(*waiting, value),
+            _ => defined.waiting.push(value),
         }
-        match (metrics.get_mut(&metric), metric.gather()) {
-            (Some(defined), Some(gather)) => {
-                defined.waiting = Some(defined.waiting.map_or(value, |waiting| gather(waiting, value)));
-            }
-            (Some(defined), None) => record(defined.id, value),
-            (None, _) => log::debug!("`{}` can not be defined", metric.name()),
+        if defined.waiting.len() >= SAMPLES {
+            defined.report();
         }
     });
 }
@@ -94,23 +102,23 @@ pub fn measure_all(measured: impl Iterator<Item = (Metric, u64)>) {
 /// Tells Envoy what waits; to be called every second or so, and at the end.
 pub fn report() {
     METRICS.with_borrow_mut(|metrics| {
-        for defined in metrics.values_mut() {
-            if let Some(value) = defined.waiting.take() {
-                record(defined.id, value);
-            }
-        }
+        metrics.values_mut().for_each(Defined::report);
     });
 }
 
-fn record(id: u32, value: u64) {
-    if hostcalls::record_metric(id, value).is_err() {
-        log::debug!("metric {id} takes no value");
+impl Defined {
+    fn report(&mut self) {
+        for value in self.waiting.drain(..) {
+            if hostcalls::record_metric(self.id, value).is_err() {
+                log::debug!("metric {} takes no value", self.id);
+            }
+        }
     }
 }
 
 fn define(metric: Metric) -> Option<Defined> {
     let kind = if metric.is_histogram() { MetricType::Histogram } else { MetricType::Counter };
-    hostcalls::define_metric(kind, &metric.name()).ok().map(|id| Defined { id, waiting: None })
+    hostcalls::define_metric(kind, &metric.name()).ok().map(|id| Defined { id, waiting: Vec::new() })
 }
 
 /// Makes a fact about the stream in effect readable as `%FILTER_STATE(wasm.name:PLAIN)%`.

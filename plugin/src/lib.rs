@@ -16,6 +16,7 @@
 //! | [`refusals`] | what was refused, until the origin knows |
 //! | [`memo`] | answers that were made once |
 //! | [`bucket`] | a token bucket |
+//! | [`quick`] | maps on the way of every request |
 //! | [`metrics`] | what is measured, and its labels |
 //! | [`exchange`] | one request and its answer, as operators see them |
 //! | [`decision`] | what an application learns of its users |
@@ -31,6 +32,7 @@ pub mod host;
 pub mod memo;
 pub mod metrics;
 pub mod origin;
+pub mod quick;
 pub mod rates;
 pub mod refusals;
 pub mod replica;

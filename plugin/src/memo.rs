@@ -3,7 +3,7 @@
 //! Two generations: what is used moves to the young one; when that is full, it becomes the old one, and what nobody has
 //! asked for since then is forgotten.
 
-use std::collections::HashMap;
+use crate::quick::QuickMap;
 
 /// Bytes an entry takes besides its key and what it says it takes.
 const OVERHEAD: usize = 128;
@@ -14,14 +14,14 @@ pub struct Memo<V> {
     limit: usize,
     /// Bytes of the young ones.
     bytes: usize,
-    young: HashMap<Vec<u8>, (V, usize)>,
-    old: HashMap<Vec<u8>, (V, usize)>,
+    young: QuickMap<Vec<u8>, (V, usize)>,
+    old: QuickMap<Vec<u8>, (V, usize)>,
 }
 
 impl<V: Clone> Memo<V> {
     /// An empty one that holds about `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit / 2, bytes: 0, young: HashMap::new(), old: HashMap::new() }
+        Self { limit: limit / 2, bytes: 0, young: QuickMap::default(), old: QuickMap::default() }
     }
 
     /// The value of a key.

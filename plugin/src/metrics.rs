@@ -75,18 +75,18 @@ impl Metric {
         }
     }
 
-    /// How values are put together until Envoy is told of them; `None` for those it is told of one by one.
+    /// Whether it is a histogram, of samples; a counter adds up.
+    pub fn is_histogram(self) -> bool {
+        matches!(self, Self::RequestDuration { .. } | Self::CallDuration { .. } | Self::AnswerAge)
+    }
+
+    /// How a value and the next one become one; `None` where each is a sample of its own.
     pub fn gather(self) -> Option<fn(u64, u64) -> u64> {
         match self {
             Self::RequestDuration { .. } | Self::CallDuration { .. } => None,
             Self::AnswerAge => Some(u64::max),
             _ => Some(u64::saturating_add),
         }
-    }
-
-    /// Whether it is a histogram, of samples; a counter adds up.
-    pub fn is_histogram(self) -> bool {
-        matches!(self, Self::RequestDuration { .. } | Self::CallDuration { .. } | Self::AnswerAge)
     }
 }
 

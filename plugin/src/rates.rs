@@ -6,12 +6,12 @@
 //! it must not get. It lies in a fixed number of slots of shared data, found by hash. Only admitted requests are
 //! counted, so nobody without a token uses up a connection's share, or writes anything.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use scim_engine::store::DirectoryId;
 
 use crate::config::Rate;
+use crate::quick::QuickMap;
 use crate::shared::{Shared, slot_of};
 
 /// In nanoseconds.
@@ -38,7 +38,7 @@ pub struct Rates<S> {
     /// Requests a worker may admit before it counts them.
     batch: u32,
     /// What this worker knows of slots.
-    tabs: HashMap<u32, Tab>,
+    tabs: QuickMap<u32, Tab>,
 }
 
 /// What one worker admitted since it last counted.
@@ -62,7 +62,7 @@ impl<S: Shared> Rates<S> {
             share,
             burst: share * u64::from(rate.burst.max(1)),
             batch: (rate.burst / BATCHES).min(BATCH),
-            tabs: HashMap::new(),
+            tabs: QuickMap::default(),
         }
     }
 

@@ -87,20 +87,24 @@ impl HttpContext for RequestContext {
             return Action::Continue;
         };
         let now = host::now();
+        let directory = route.connection.clone();
         self.exchange = Some(Exchange::begin(route, &request.method, now));
-        let verdict = worker.borrow_mut().arrive(self.context, request, now, host::source);
+        let verdict = worker.borrow_mut().arrive(self.context, directory, request, now, host::source);
         host::measure_all(worker.borrow_mut().measured());
         if worker.borrow().has_calls() {
             host::wake(self.wake);
         }
-        match verdict {
-            Verdict::Pass | Verdict::Forward | Verdict::Rule(_) => {
-                host::introduce(worker.borrow().introduction(self.context, now).as_deref());
-                Action::Continue
-            }
-            Verdict::Hold => Action::Pause,
-            Verdict::Answer(response) => self.answer(&response),
+        if let Verdict::Answer(response) = verdict {
+            return self.answer(&response);
         }
+        if let Some(exchange) = &mut self.exchange {
+            exchange.tell();
+        }
+        if verdict == Verdict::Hold {
+            return Action::Pause;
+        }
+        host::introduce(worker.borrow().introduction(self.context, now).as_deref());
+        Action::Continue
     }
 
     fn on_http_request_body(&mut self, size: usize, _: bool) -> Action {

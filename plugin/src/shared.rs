@@ -10,13 +10,13 @@
 //! - the *barrier*: the time of the latest write's answer. A check of the head that began before it proves nothing,
 //!   even if the floor was lost because another directory took the slot in between. So barriers outlive directories.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use scim_engine::store::{DirectoryId, Head, Page, PageCache, PageId, PageSource};
 
 use crate::config::Slots;
+use crate::quick::QuickMap;
 use crate::rates;
 
 /// The map every worker shares: linearizable per key.
@@ -77,7 +77,7 @@ impl Known {
 pub struct Heads<S> {
     shared: Rc<S>,
     slots: u32,
-    decoded: HashMap<u32, (u32, Rc<Slot>)>,
+    decoded: QuickMap<u32, (u32, Rc<Slot>)>,
 }
 
 /// One slot; its layout in shared data is: byte 1 (format), then little-endian checked, barrier and floor of 8 bytes
@@ -96,7 +96,7 @@ const ATTEMPTS: usize = 1000;
 impl<S: Shared> Heads<S> {
     /// Heads in that many slots.
     pub fn new(shared: Rc<S>, slots: u32) -> Self {
-        Self { shared, slots, decoded: HashMap::new() }
+        Self { shared, slots, decoded: QuickMap::default() }
     }
 
     /// What is known of a directory; nothing but a barrier if another one has its slot.

@@ -32,6 +32,7 @@ use crate::decision::Ruling;
 use crate::memo::Memo;
 use crate::metrics::{self, Metric};
 use crate::origin::{Ask, Call, Calls, Context, Flight, Open, Reply};
+use crate::quick::QuickMap;
 use crate::rates::Rates;
 use crate::refusals::Refusals;
 use crate::replica::{Check, Fetch, Replica};
@@ -43,6 +44,9 @@ pub const VERSION_HEADER: &str = "x-scim-version";
 /// Bytes of an answer's head, about.
 const ANSWER_HEAD: usize = 512;
 
+/// Bytes of what an answer depends on, about.
+const KEY: usize = 512;
+
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -52,8 +56,8 @@ pub enum Verdict {
     Hold,
     /// The origin answers it, by Envoy's own routing.
     Forward,
-    /// This is the answer.
-    Answer(Response),
+    /// This is the answer; it may be given again.
+    Answer(Rc<Response>),
     /// This was decided about an application's user.
     Rule(Box<Ruling>),
 }
@@ -63,7 +67,7 @@ pub struct Worker<S> {
     config: Rc<Config>,
     replica: Replica<S>,
     calls: Calls,
-    tickets: HashMap<Context, Ticket>,
+    tickets: QuickMap<Context, Ticket>,
     rates: Rates<S>,
     refusals: Refusals,
     lookups: Bucket,
@@ -95,8 +99,6 @@ struct Ticket {
     outstanding: usize,
     /// Whether the origin has it now.
     forwarded: bool,
-    /// Whether it may change the directory.
-    write: bool,
     /// Whether it counts in its connection's rate already.
     counted: bool,
     /// The decision it is about, if it is none of SCIM's requests.
@@ -106,7 +108,6 @@ struct Ticket {
 impl Ticket {
     fn new(directory: DirectoryId, request: Request, arrived: u64) -> Self {
         Self {
-            write: scim::may_write(&request),
             directory,
             request,
             locate: None,
@@ -120,6 +121,11 @@ impl Ticket {
             counted: false,
             pending: None,
         }
+    }
+
+    /// Whether it may change the directory.
+    fn writes(&self) -> bool {
+        scim::may_write(&self.request)
     }
 
     /// Finds out where it comes from.
@@ -183,7 +189,7 @@ impl<S: Shared> Worker<S> {
             refusals: Refusals::default(),
             replica: Replica::new(shared, config.slots),
             calls: Calls::default(),
-            tickets: HashMap::new(),
+            tickets: QuickMap::default(),
             lookups: Bucket::new(config.bounds.lookups),
             rechecks: Bucket::new(config.bounds.rechecks),
             answers: Memo::new(config.slots.answer_bytes),
@@ -200,9 +206,15 @@ impl<S: Shared> Worker<S> {
         *self = Self { calls, tickets, refusals, ..Self::new(config, shared) };
     }
 
-    /// A request's head arrived at `now`; its source is found out when it matters.
-    pub fn arrive(&mut self, context: Context, request: Request, now: u64, locate: Locate) -> Verdict {
-        let Some(directory) = scim::connection_of(&request.target) else { return Verdict::Pass };
+    /// The head of a request to a directory arrived at `now`; its source is found out when it matters.
+    pub fn arrive(
+        &mut self,
+        context: Context,
+        directory: DirectoryId,
+        request: Request,
+        now: u64,
+        locate: Locate,
+    ) -> Verdict {
         let mut ticket = Ticket { locate: Some(locate), ..Ticket::new(directory, request, now) };
         if !has_one_bearer(&ticket.request) {
             // What a directory that does not exist answers is what this one must answer.
@@ -281,10 +293,11 @@ impl<S: Shared> Worker<S> {
     /// The head of the answer to a forwarded request went by: what to answer in its place if it cannot be the origin's.
     pub fn answered(&mut self, context: Context, answer: Answered, now: u64) -> Option<Response> {
         let ticket = self.tickets.remove(&context)?;
-        if ticket.write || answer.version.is_some() {
+        let writes = ticket.writes();
+        if writes || answer.version.is_some() {
             self.replica.heads.wrote(&ticket.directory, answer.version, now);
         }
-        answer.is_foreign(ticket.write).then(unanswered)
+        answer.is_foreign(writes).then(unanswered)
     }
 
     /// More of a request's body has arrived, `received` bytes in all: the answer if that is more than it may have.
@@ -340,7 +353,7 @@ impl<S: Shared> Worker<S> {
     }
 
     fn abandon(&mut self, context: Context, ticket: &Ticket, now: u64) {
-        if ticket.forwarded && ticket.write {
+        if ticket.forwarded && ticket.writes() {
             self.replica.heads.wrote(&ticket.directory, None, now);
         }
         self.calls.leave(context);
@@ -397,7 +410,7 @@ impl<S: Shared> Worker<S> {
             Err(Fault::Refused(response)) if response.status == 401 => {
                 self.refuse(context, ticket, &current, response, now)
             }
-            _ if !self.has_share(ticket, now) => Verdict::Answer(too_many()),
+            _ if !self.has_share(ticket, now) => answer(too_many()),
             admitted => match ticket.request.method.as_str() {
                 "GET" | "HEAD" | "OPTIONS" => self.read(context, ticket, &current, admitted, now),
                 _ => self.pass_on(ticket, &current, admitted),
@@ -513,7 +526,7 @@ impl<S: Shared> Worker<S> {
                 self.measured.extend(current.stale.map(|_| (Metric::StaleAnswers, 1)));
                 Verdict::Answer(mark(response, current.stale))
             }
-            Err(Fault::Refused(response)) => Verdict::Answer(mark(response, current.stale)),
+            Err(Fault::Refused(response)) => Verdict::Answer(mark(response.into(), current.stale)),
             Err(Fault::Need(_)) if current.stale.is_some() || ticket.fetch == Fetch::Failed => unavailable(),
             Err(Fault::Need(need)) => self.fetch(context, ticket, need, now),
             Err(Fault::Damaged(what)) => {
@@ -524,14 +537,14 @@ impl<S: Shared> Worker<S> {
     }
 
     /// The answer to an admitted read: the one given before, while nothing has changed, or one made now.
-    fn answer(&mut self, ticket: &Ticket, current: &Current) -> Result<Response, Fault> {
+    fn answer(&mut self, ticket: &Ticket, current: &Current) -> Result<Rc<Response>, Fault> {
         let key = current.head.as_ref().and_then(|head| answer_key(head, &ticket.request));
         if let Some(Verdict::Answer(kept)) = key.as_ref().and_then(|key| self.answers.get(key)) {
             return Ok(kept);
         }
-        let response = self.step(ticket, current, scim::read)?.response;
+        let response = Rc::new(self.step(ticket, current, scim::read)?.response);
         if let Some(key) = key {
-            self.answers.keep(key, Verdict::Answer(response.clone()), response.body.len() + ANSWER_HEAD);
+            self.answers.keep(key, Verdict::Answer(Rc::clone(&response)), response.body.len() + ANSWER_HEAD);
         }
         Ok(response)
     }
@@ -543,7 +556,7 @@ impl<S: Shared> Worker<S> {
             log::error!("{what}");
         }
         if declared_length(&ticket.request) > self.config.engine.limits.body as u64 {
-            return Verdict::Answer(too_large().response());
+            return answer(too_large().response());
         }
         forward(current)
     }
@@ -561,7 +574,7 @@ impl<S: Shared> Worker<S> {
         if cached && self.rechecks.take(now) {
             return self.recheck(context, ticket, now, response);
         }
-        Verdict::Answer(mark(response, current.stale))
+        Verdict::Answer(mark(response.into(), current.stale))
     }
 
     /// It may have been made since.
@@ -573,11 +586,11 @@ impl<S: Shared> Worker<S> {
             return Verdict::Hold;
         }
         if self.replica.is_down(now) {
-            return Verdict::Answer(refusal);
+            return answer(refusal);
         }
         match self.check(context, ticket, &known, now) {
             Err(Verdict::Hold) => Verdict::Hold,
-            _ => Verdict::Answer(refusal),
+            _ => answer(refusal),
         }
     }
 
@@ -661,7 +674,8 @@ pub fn has_one_bearer(request: &Request) -> bool {
 fn answer_key(head: &Head, request: &Request) -> Option<Vec<u8>> {
     let fields = scim::VARY.iter().map(|name| request.headers.iter().find(|(n, _)| n == name));
     let fields = fields.map(|field| field.map_or(&b"\n"[..], |(_, value)| value.as_slice()));
-    let mut key = head.recent().first()?.to_vec();
+    let mut key = Vec::with_capacity(KEY);
+    key.extend_from_slice(head.recent().first()?);
     for part in [request.method.as_bytes(), request.target.as_bytes()].into_iter().chain(fields) {
         key.extend_from_slice(part);
         key.push(b'\n');
@@ -701,16 +715,21 @@ fn forward(current: &Current) -> Verdict {
     if current.stale.is_none() { Verdict::Forward } else { unavailable() }
 }
 
+fn answer(response: Response) -> Verdict {
+    Verdict::Answer(Rc::new(response))
+}
+
 fn unavailable() -> Verdict {
-    Verdict::Answer(no_origin())
+    answer(no_origin())
 }
 
 /// Says how old an answer is that could not be confirmed in time (RFC 9111 section 5.1; warning code 110 of RFC 7234).
-fn mark(response: Response, stale: Option<u64>) -> Response {
+fn mark(response: Rc<Response>, stale: Option<u64>) -> Rc<Response> {
     match stale {
-        Some(age) => response
+        Some(age) => Rc::unwrap_or_clone(response)
             .with("age", age.div_ceil(1_000_000).to_string())
-            .with("warning", "110 - \"the origin does not answer: this is the last confirmed state\""),
+            .with("warning", "110 - \"the origin does not answer: this is the last confirmed state\"")
+            .into(),
         None => response,
     }
 }

@@ -147,7 +147,9 @@ fn logs_fields() -> Result<()> {
         .iter()
         .map(|line| {
             ensure!(line["connection"] == idp.connection.id.as_str(), "{line}");
-            Ok(["operation", "outcome", "scim_type", "answered_by"].map(|field| line[field].as_str().unwrap_or("-")))
+            let [operation, outcome, scim_type] =
+                ["operation", "outcome", "scim_type"].map(|field| line[field].as_str().unwrap_or("-"));
+            Ok([operation, outcome, scim_type, if line["details"] == "via_upstream" { "origin" } else { "edge" }])
         })
         .collect::<Result<_>>()?;
     let expected = [

@@ -81,7 +81,8 @@ impl HttpContext for RequestContext {
         let Some(route) = Route::parse(request.path()) else { return Action::Continue };
         request.source = host::source();
         let now = host::now();
-        self.exchange = Some(Exchange::begin(route, &request.method, now));
+        let exchange = self.exchange.insert(Exchange::begin(route, &request.method, now));
+        exchange.tell();
         let Some(worker) = &self.worker else { return self.answer(&no_origin()) };
         let refusal = worker.borrow_mut().refusal(&request, now);
         if let Some(refusal) = refusal {
