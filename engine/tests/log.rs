@@ -461,6 +461,13 @@ proptest! {
     }
 }
 
+/// What a check of the directory that is the target finds wrong.
+fn problems(request: &Request, view: &View<'_>, _: &Env<'_>) -> Result<Outcome, Fault> {
+    let txn = Txn::open(view, &DirectoryId::new(&request.target).unwrap())?.unwrap();
+    let body = format!("{:?}", scim::verify(&txn)?).into_bytes();
+    Ok(Outcome { response: Response { status: 200, body, ..Response::default() }, ..Outcome::default() })
+}
+
 /// What each of the last thirty days' hours has brought to the connection whose id is the target.
 fn activity(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
     let connection = Connection::open(view, &DirectoryId::new(&request.target).unwrap())?.unwrap();
@@ -476,6 +483,11 @@ impl World {
         let request = Request { target: self.id.clone(), ..Request::default() };
         let response = run(self.session(activity, request), &self.store, &self.cache);
         serde_json::from_slice(&response.body).unwrap()
+    }
+
+    fn problems(&self) -> String {
+        let request = Request { target: self.id.clone(), ..Request::default() };
+        String::from_utf8(run(self.session(problems, request), &self.store, &self.cache).body).unwrap()
     }
 
     fn wait(&self, time: u64) {
@@ -505,6 +517,7 @@ fn accepted_and_refused_requests_are_counted_by_the_hour() {
     world.wait(24 * HOUR);
     world.user("later");
     assert_eq!(world.activity(), [(0, 1, 0), (24, 1, 2), (26, 30, 1)]);
+    assert_eq!(world.problems(), "[]");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::connections::record::Record;
 use crate::env::Timestamp;
 use crate::log::Entry;
+use crate::log::tally::Hour;
 use crate::resource::{self, is_stored};
 use crate::schema::{Attribute, Registry, ResourceType};
 use crate::scim::directory;
@@ -20,8 +21,8 @@ use crate::store::{Fault, Txn};
 ///
 /// Resources are whole and meet their schema, every index holds exactly what the resources say, unique values are
 /// held once, every membership is seen from both sides and from an existing group, what is never returned is not
-/// stored, every entry of the log is one and of a commit that has been, and the counts of the tree are the numbers of its
-/// entries.
+/// stored, every entry of the log is one and of a commit that has been, every count by the hour is of its hour, and the counts
+/// of the tree are the numbers of its entries.
 ///
 /// # Errors
 /// [`Fault::Need`] for pages not at hand, [`Fault::Damaged`] for a tree or resource that cannot be read.
@@ -39,8 +40,12 @@ pub fn verify(txn: &Txn<'_>) -> Result<Vec<String>, Fault> {
     }
     check.memberships()?;
     check.log(txn.version());
+    check.hours();
     Ok(check.problems)
 }
+
+/// What keys begin with.
+const KINDS: [u8; 7] = *b"ugimbla";
 
 struct Check {
     problems: Vec<String>,
@@ -63,7 +68,7 @@ impl Check {
 
     /// Counts are read from inner pages, entries from leaves: both must tell the same.
     fn counts(&mut self, txn: &Txn<'_>) -> Result<(), Fault> {
-        for prefix in [b'u', b'g', b'i', b'm', b'b', b'l'] {
+        for prefix in KINDS {
             let counted = directory::count(txn, &[prefix])?;
             let found = self.below(&[prefix]).len() as u64;
             let kind = char::from(prefix);
@@ -73,9 +78,7 @@ impl Check {
     }
 
     fn kinds(&mut self) {
-        let foreign =
-            self.entries.keys().filter(|key| !matches!(key.first(), Some(b'u' | b'g' | b'i' | b'm' | b'b' | b'l')));
-        let foreign = foreign.count();
+        let foreign = self.entries.keys().filter(|key| !key.first().is_some_and(|kind| KINDS.contains(kind))).count();
         self.expect(foreign == 0, || format!("{foreign} entries are of no known kind"));
     }
 
@@ -159,6 +162,15 @@ impl Check {
             self.expect(known, || "an entry of the log is of a version the directory has not reached".to_owned());
             let readable = serde_json::from_slice::<Entry>(&value).is_ok();
             self.expect(readable, || "an entry of the log cannot be read".to_owned());
+        }
+    }
+
+    /// Every count by the hour can be read, and is of the hour it lies under.
+    fn hours(&mut self) {
+        for (key, value) in self.below(&layout::hours()) {
+            let hour = serde_json::from_slice::<Hour>(&value).ok();
+            let known = hour.is_some_and(|hour| layout::hour(hour.hour) == key);
+            self.expect(known, || "a count by the hour is not of its hour".to_owned());
         }
     }
 
