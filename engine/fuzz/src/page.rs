@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use scim_engine::edge;
-use scim_engine::store::{Head, Page};
+use scim_engine::store::head::Root;
+use scim_engine::store::{Head, Page, Place};
 
 pub fn check(data: &[u8]) {
     decode(data);
@@ -27,7 +28,8 @@ fn decode(data: &[u8]) {
     }
     if let Ok(page) = Page::decode(Arc::from(data)) {
         assert_eq!(&**page.bytes(), data);
-        assert!(!page.is_empty() && page.children(&[]).count() <= page.len());
+        let at = Place::from(Root { id: *page.id(), level: page.level(), count: 0 });
+        assert!(!page.is_empty() && page.children(&at).count() <= page.len());
     }
     if let Some(items) = edge::decode(data) {
         let again = edge::encode(&items);

@@ -37,7 +37,7 @@ pub use cache::PageCache;
 pub use codec::Damage;
 pub use group::GroupCommit;
 pub use head::Head;
-pub use page::{Newer, Page};
+pub use page::{Page, Place};
 pub use session::{Call, Handler, Reply, Session, Turn, elect_key, head_key, page_key};
 pub use tree::pages_since;
 pub use txn::{Entry, Savepoint, Txn};

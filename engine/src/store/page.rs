@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use super::PageId;
 use super::codec::{self, Damage, Reader, Span};
+use super::head::Root;
 
 const MAGIC: [u8; 2] = *b"sp";
 const VERSION: u8 = 1;
@@ -48,12 +49,23 @@ pub struct Page {
     level: u8,
 }
 
+/// Where a page is, as the pages above it say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The page.
+    pub id: PageId,
+    /// Levels between it and the leaves.
+    pub level: u8,
+    /// Links that are newer than its own.
+    pub(crate) newer: Vec<Newer>,
+}
+
 /// A link to a leaf that is newer than the one its parent has in that place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Newer {
-    pub(crate) place: usize,
-    pub(crate) id: PageId,
-    pub(crate) count: u64,
+pub(crate) struct Newer {
+    pub place: usize,
+    pub id: PageId,
+    pub count: u64,
 }
 
 #[derive(Debug)]
@@ -121,10 +133,11 @@ impl Page {
         self.len() == 0
     }
 
-    /// The pages directly below, where `newer` is what this page's parent knows better: the id of each, and what this page
-    /// knows better than it.
-    pub fn children<'p>(&'p self, newer: &'p [Newer]) -> impl Iterator<Item = (PageId, Vec<Newer>)> + 'p {
-        self.links(newer).enumerate().map(|(place, (_, id, _))| (id, self.newer_below(place)))
+    /// The pages directly below this one, which was found `at` that place.
+    pub fn children<'p>(&'p self, at: &'p Place) -> impl Iterator<Item = Place> + 'p {
+        let level = at.level.saturating_sub(1);
+        let links = self.links(&at.newer).enumerate();
+        links.map(move |(place, (_, id, _))| Place { id, level, newer: self.newer_below(place) })
     }
 
     /// Number of keys in this leaf that are less than `key`.
@@ -180,6 +193,20 @@ impl Page {
             Slots::Inner(slots) => slots,
             Slots::Leaf(_) => &[],
         }
+    }
+}
+
+impl From<Root> for Place {
+    fn from(root: Root) -> Self {
+        Self { id: root.id, level: root.level, newer: Vec::new() }
+    }
+}
+
+impl Place {
+    /// The pages below it that its parent links.
+    pub(crate) fn newest(&self) -> Vec<Self> {
+        let level = self.level.saturating_sub(1);
+        self.newer.iter().map(|link| Self { id: link.id, level, newer: Vec::new() }).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::head::{Head, Root, Slot};
-use super::page::Newer;
+use super::page::Place;
 use super::{DirectoryId, Fault, Need, Page, PageId, PageSource};
 
 /// A tree at one root.
@@ -97,28 +97,6 @@ impl Tree<'_> {
             id.text(),
             self.directory.as_str()
         ))
-    }
-}
-
-/// Where a page is, as the pages above it say.
-struct Place {
-    id: PageId,
-    level: u8,
-    /// Links that are newer than its own.
-    newer: Vec<Newer>,
-}
-
-impl Place {
-    /// The pages below it that its parent links.
-    fn newest(&self) -> Vec<Self> {
-        let level = self.level.saturating_sub(1);
-        self.newer.iter().map(|link| Self { id: link.id, level, newer: Vec::new() }).collect()
-    }
-}
-
-impl From<Root> for Place {
-    fn from(root: Root) -> Self {
-        Self { id: root.id, level: root.level, newer: Vec::new() }
     }
 }
 
@@ -237,8 +215,7 @@ pub fn pages_since(
         let mut below = Vec::new();
         for place in &places {
             let Some(page) = need.gather(tree.load(&place.id, place.level))? else { continue };
-            let level = place.level.saturating_sub(1);
-            below.extend(page.children(&place.newer).map(|(id, newer)| Place { id, level, newer }));
+            below.extend(page.children(place));
             found.push(page);
         }
         need.settle()?;

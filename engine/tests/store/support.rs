@@ -8,7 +8,7 @@ use scim_engine::env::{Config, Env, Limits, Timestamp};
 use scim_engine::http::{Request, Response};
 use scim_engine::store::memory::MemoryStore;
 use scim_engine::store::{
-    Commit, DirectoryId, Fault, Head, Need, Newer, Outcome, Page, PageCache, PageId, Session, Txn, View, head_key,
+    Commit, DirectoryId, Fault, Head, Need, Outcome, Page, PageCache, PageId, Place, Session, Txn, View, head_key,
     page_key,
 };
 
@@ -166,7 +166,7 @@ pub fn check_tree(store: &MemoryStore, directory: &DirectoryId, page_bytes: usiz
     let Some(head) = head(store, directory) else { return Vec::new() };
     let mut ids = Vec::new();
     let Some(root) = head.root() else { return ids };
-    let count = check_page(store, directory, (root.id, Vec::new()), root.level, page_bytes, &mut ids);
+    let count = check_page(store, directory, &root.into(), page_bytes, &mut ids);
     assert_eq!(count, root.count, "the head counts the tree's entries");
     let top = page(store, directory, root.id);
     assert!(root.level == 0 || top.len() > 1, "a root has more than one child");
@@ -178,14 +178,8 @@ fn page(store: &MemoryStore, directory: &DirectoryId, id: PageId) -> Page {
     Page::decode(bytes.into()).unwrap()
 }
 
-fn check_page(
-    store: &MemoryStore,
-    d: &DirectoryId,
-    (id, newer): (PageId, Vec<Newer>),
-    level: u8,
-    size: usize,
-    ids: &mut Vec<(PageId, u8)>,
-) -> u64 {
+fn check_page(store: &MemoryStore, d: &DirectoryId, at: &Place, size: usize, ids: &mut Vec<(PageId, u8)>) -> u64 {
+    let Place { id, level, .. } = *at;
     ids.push((id, level));
     let page = page(store, d, id);
     assert_eq!((page.level(), *page.id()), (level, id));
@@ -194,6 +188,5 @@ fn check_page(
     if level == 0 {
         return page.len() as u64;
     }
-    let children: Vec<_> = page.children(&newer).collect();
-    children.into_iter().map(|child| check_page(store, d, child, level - 1, size, ids)).sum()
+    page.children(at).map(|child| check_page(store, d, &child, size, ids)).sum()
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::bail;
-use scim_engine::store::{Commit, DirectoryId, Fault, Head, Page, PageId, PageSource, View, page_key};
+use scim_engine::store::{Commit, DirectoryId, Fault, Head, Page, PageId, PageSource, Place, View, page_key};
 
 use super::Offline;
 
@@ -97,12 +97,12 @@ impl Snapshot {
     /// The pages this head leads to.
     pub fn reached(&self) -> HashSet<PageId> {
         let mut reached = HashSet::new();
-        let mut open: Vec<PageId> = self.head.root().iter().map(|root| root.id).collect();
-        while let Some(id) = open.pop() {
-            if reached.insert(id)
-                && let Some(page) = self.pages.get(&id)
+        let mut open: Vec<Place> = self.head.root().map(Place::from).into_iter().collect();
+        while let Some(place) = open.pop() {
+            if reached.insert(place.id)
+                && let Some(page) = self.pages.get(&place.id)
             {
-                open.extend(page.children());
+                open.extend(page.children(&place));
             }
         }
         reached
@@ -128,16 +128,16 @@ struct Walk<'w> {
 
 impl Walk<'_> {
     fn run(mut self, head: &Head) -> anyhow::Result<Self> {
-        let mut open: Vec<(PageId, u8)> = head.root().iter().map(|root| (root.id, root.level)).collect();
-        while let Some((id, level)) = open.pop() {
-            match self.page(&id, level)? {
-                Err(problem) => self.problems.push(format!("page `{}` {problem}", id.text())),
+        let mut open: Vec<Place> = head.root().map(Place::from).into_iter().collect();
+        while let Some(place) = open.pop() {
+            match self.page(&place.id, place.level)? {
+                Err(problem) => self.problems.push(format!("page `{}` {problem}", place.id.text())),
                 Ok(page) => {
-                    match level.checked_sub(1) {
-                        None => self.entries += page.len() as u64,
-                        Some(below) => open.extend(page.children().map(|child| (child, below))),
+                    if place.level == 0 {
+                        self.entries += page.len() as u64;
                     }
-                    self.reached.insert(id, page);
+                    open.extend(page.children(&place));
+                    self.reached.insert(place.id, page);
                 }
             }
         }

@@ -13,7 +13,7 @@ use scim_engine::error::{Kind, ScimError};
 use scim_engine::http::{Request, Response};
 use scim_engine::scim;
 use scim_engine::store::{
-    DirectoryId, Fault, Handler, Head, Outcome, Page, PageCache, PageId, Session, Turn, Txn, View,
+    DirectoryId, Fault, Handler, Head, Outcome, Page, PageCache, PageId, Place, Session, Turn, Txn, View,
 };
 use scim_filter::bucket::Bucket;
 use scim_filter::rates::Rates;
@@ -191,12 +191,12 @@ impl<S: Shared> Worker<S> {
     pub(crate) fn reachable(&mut self, directory: &DirectoryId) -> Option<Vec<PageId>> {
         let head = Head::decode(self.store.heads.load(directory)?.into()).ok()?;
         let mut found = head.garbage().to_vec();
-        let mut open: Vec<_> = head.root().iter().map(|root| (root.id, root.level)).collect();
-        while let Some((id, level)) = open.pop() {
-            found.push(id);
-            if let Some(below) = level.checked_sub(1) {
-                let page = Page::decode(self.store.pages.get(&id)?.into()).ok().filter(|page| *page.id() == id)?;
-                open.extend(page.children().map(|child| (child, below)));
+        let mut open: Vec<Place> = head.root().map(Place::from).into_iter().collect();
+        while let Some(place) = open.pop() {
+            found.push(place.id);
+            if place.level > 0 {
+                let page = Page::decode(self.store.pages.get(&place.id)?.into()).ok();
+                open.extend(page.filter(|page| *page.id() == place.id)?.children(&place));
             }
         }
         Some(found)

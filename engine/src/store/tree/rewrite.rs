@@ -277,9 +277,9 @@ impl Rewrite<'_, '_> {
         while let Some(at) = self.pages.iter().position(|(id, _)| *id == root.id) {
             let page = self.pages.get(at).and_then(|(_, bytes)| Page::decode(bytes.as_slice().into()).ok());
             let Some(page) = page.filter(|page| page.level() > 0 && page.len() == 1) else { break };
-            let Some((id, _)) = page.children(&[]).next() else { break };
+            let Some(child) = page.children(&root.into()).next() else { break };
             self.pages.swap_remove(at);
-            root = Root { id, level: root.level.saturating_sub(1), count: root.count };
+            root = Root { id: child.id, level: root.level.saturating_sub(1), count: root.count };
         }
         root
     }
