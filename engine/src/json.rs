@@ -1,4 +1,4 @@
-//! Bodies as JSON (RFC 8259) in which no object has a name twice, in any case of letters.
+//! Bodies of writes: JSON (RFC 8259) in which no object has a name twice, in any case of letters.
 //!
 //! JSON leaves open what a second value of a name means, and readers differ: most take the last, some the first. What stands
 //! between an identity provider and the directory must not see another user than the directory does, so there is none. Names
