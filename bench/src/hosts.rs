@@ -3,6 +3,7 @@
 //!
 //! What the engine does for an operation is the same in each of them, call by call; what differs is what a call costs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,28 +22,25 @@ use crate::world::{BULK, operation};
 /// Operations of one Bulk request while loading.
 const LOAD: usize = 500;
 
+/// Users that have room in the table of local mode.
+const LOCAL_USERS: usize = 100_000;
+
+const SPIN: &str = "the Spin world on SQLite";
+const ENVOY: &str = "the filter in Envoy, in front of it";
+const LOCAL: &str = "the filter in Envoy, in local mode";
+
 /// Operations through whole hosts.
 #[derive(Args)]
 pub struct Hosts {
     /// Users of each directory, the first of which is the baseline
-    #[arg(long, value_delimiter = ',', default_value = "1000,50000")]
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000")]
     users: Vec<usize>,
     /// Requests of each operation
     #[arg(long, default_value_t = 200)]
     samples: usize,
-    /// Only hosts whose name contains this text
-    #[arg(long, default_value = "")]
-    only: String,
     /// Directory on the disk to measure
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Host {
-    Spin,
-    Envoy,
-    Local,
 }
 
 /// One operation in one host: medians, and means of CPU.
@@ -52,12 +50,22 @@ struct Measured {
     cpu: f64,
 }
 
-/// A directory in a running host.
-struct Directory {
+/// What one host took for each operation, by the size of the directory.
+type Columns = Vec<(usize, Vec<Measured>)>;
+
+/// One way to a directory in running processes.
+struct Way {
+    name: &'static str,
     idp: Idp<Deployment>,
-    server: Server,
-    samples: usize,
-    measured: Vec<Measured>,
+}
+
+/// What a directory holds.
+struct Filled {
+    users: Vec<String>,
+    /// Users in no group, so many for each way.
+    spare: Vec<String>,
+    empty: String,
+    all: String,
 }
 
 /// Measures and prints.
@@ -66,27 +74,37 @@ struct Directory {
 /// A host does not start, or refuses a request.
 pub fn measure(hosts: &Hosts) -> Result<()> {
     std::fs::create_dir_all(&hosts.directory)?;
-    let known = [
-        (Host::Spin, "the Spin world on SQLite"),
-        (Host::Envoy, "the filter in Envoy, in front of it"),
-        (Host::Local, "the filter in Envoy, in local mode"),
-    ];
-    for (host, name) in known.into_iter().filter(|(_, name)| name.contains(&hosts.only)) {
-        let columns = hosts.users.iter().map(|users| Directory::start(host, hosts)?.measure(*users));
-        print(name, &hosts.users, &columns.collect::<Result<Vec<_>>>()?);
+    let mut columns: BTreeMap<&'static str, Columns> = BTreeMap::new();
+    for users in &hosts.users {
+        let data = hosts.directory.join("data");
+        let _old = std::fs::remove_dir_all(&data);
+        let server = Server::start(&data, Front::Envoy)?;
+        let spin = Idp::connected(server.origin()?)?;
+        let envoy = Idp { connection: spin.connection.clone(), target: server.front()? };
+        let ways = [Way { name: SPIN, idp: spin }, Way { name: ENVOY, idp: envoy }];
+        hosts.run(*users, &server, &ways, &mut columns)?;
+    }
+    for users in hosts.users.iter().filter(|users| **users <= LOCAL_USERS) {
+        let data = hosts.directory.join("data");
+        let _old = std::fs::remove_dir_all(&data);
+        let (server, target) = local(&data, &hosts.directory)?;
+        hosts.run(*users, &server, &[Way { name: LOCAL, idp: Idp::connected(target)? }], &mut columns)?;
+    }
+    for (name, columns) in &columns {
+        print(name, columns);
     }
     Ok(())
 }
 
-fn print(name: &str, users: &[usize], columns: &[Vec<Measured>]) {
+fn print(name: &str, columns: &Columns) {
     println!("{name}: median time and mean CPU of all its processes, us");
     print!("{:28}", "operation");
-    users.iter().for_each(|users| print!(" {:>26}", format!("{users} users")));
+    columns.iter().for_each(|(users, _)| print!(" {:>26}", format!("{users} users")));
     println!();
-    let Some(base) = columns.first() else { return };
+    let Some((_, base)) = columns.first() else { return };
     for (at, first) in base.iter().enumerate() {
         print!("{:28}", first.name);
-        for one in columns.iter().filter_map(|column| column.get(at)) {
+        for one in columns.iter().filter_map(|(_, measured)| measured.get(at)) {
             let (time, grown) = (one.time.as_micros(), one.cpu / first.cpu.max(1.0));
             print!(" {time:>8} {:>9.0} {grown:>6.2}x", one.cpu);
         }
@@ -95,73 +113,95 @@ fn print(name: &str, users: &[usize], columns: &[Vec<Measured>]) {
     println!();
 }
 
-impl Directory {
-    fn start(host: Host, hosts: &Hosts) -> Result<Self> {
-        let data = hosts.directory.join("data");
-        let _old = std::fs::remove_dir_all(&data);
-        let (server, target) = match host {
-            Host::Spin => {
-                let server = Server::start(&data, Front::None)?;
-                let target = server.origin()?;
-                (server, target)
-            }
-            Host::Envoy => {
-                let server = Server::start(&data, Front::Envoy)?;
-                let target = server.front()?;
-                (server, target)
-            }
-            Host::Local => local(&data, &hosts.directory)?,
-        };
-        let idp = Idp::connected(target)?;
-        Ok(Self { idp, server, samples: hosts.samples, measured: Vec::new() })
-    }
-
-    fn measure(mut self, users: usize) -> Result<Vec<Measured>> {
-        let samples = self.samples;
-        let ids = self.load("/Users", (0..users + samples).map(person))?;
-        let (members, spare) = ids.split_at_checked(users).context("too few users")?;
-        let any = |i: usize| format!("/Users/{}", members[i.wrapping_mul(7919) % users]);
-        let groups = self.load("/Groups", ["None", "All"].iter().map(|name| json!({ "displayName": name })))?;
-        let [none, all] = [0, 1].map(|at| format!("/Groups/{}?excludedAttributes=members", groups[at]));
-        for some in members.chunks(LOAD) {
-            let value: Vec<Value> = some.iter().map(|id| json!({ "value": id, "type": "User" })).collect();
-            self.idp.accept("PATCH", &all, Some(&operation("add", "members", &Value::Array(value))))?;
+impl Hosts {
+    /// Fills a directory, and measures every way to it.
+    fn run(
+        &self,
+        users: usize,
+        server: &Server,
+        ways: &[Way],
+        columns: &mut BTreeMap<&'static str, Columns>,
+    ) -> Result<()> {
+        let Some(first) = ways.first() else { return Ok(()) };
+        let start = Instant::now();
+        let filled = fill(&first.idp, users, self.samples * ways.len())?;
+        eprintln!("{users} users made in {} s: {}", start.elapsed().as_secs(), first.name);
+        for (turn, way) in ways.iter().enumerate() {
+            let mut run = Run { way, server, samples: self.samples, measured: Vec::new() };
+            run.measure(&filled, turn)?;
+            columns.entry(way.name).or_default().push((users, run.measured));
         }
-        let first = users + samples;
+        Ok(())
+    }
+}
+
+fn fill(idp: &Idp<Deployment>, users: usize, spare: usize) -> Result<Filled> {
+    let mut ids = load(idp, "/Users", (0..users + spare).map(person))?;
+    let spare = ids.split_off(users);
+    let groups = load(idp, "/Groups", ["None", "All"].iter().map(|name| json!({ "displayName": name })))?;
+    let [empty, all] = [0, 1].map(|at| format!("/Groups/{}?excludedAttributes=members", groups[at]));
+    for some in ids.chunks(LOAD) {
+        let value: Vec<Value> = some.iter().map(|id| json!({ "value": id, "type": "User" })).collect();
+        idp.accept("PATCH", &all, Some(&operation("add", "members", &Value::Array(value))))?;
+    }
+    Ok(Filled { users: ids, spare, empty, all })
+}
+
+/// Makes resources in large steps; their ids.
+fn load(idp: &Idp<Deployment>, endpoint: &str, resources: impl Iterator<Item = Value>) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    let mut resources = resources.enumerate().peekable();
+    while resources.peek().is_some() {
+        let operation = |(at, data): (usize, Value)| json!({ "method": "POST", "path": endpoint, "bulkId": format!("b{at}"), "data": data });
+        let operations: Vec<Value> = resources.by_ref().take(LOAD).map(operation).collect();
+        let done = idp.accept("POST", "/Bulk", Some(&json!({ "schemas": [BULK], "Operations": operations })))?;
+        let made = done["Operations"].as_array().context("no operations")?;
+        ensure!(made.len() == operations.len(), "only {} of {} were made", made.len(), operations.len());
+        for one in made {
+            let id = one["location"].as_str().and_then(|location| location.rsplit('/').next());
+            ids.push(id.with_context(|| format!("not created: {one}"))?.to_owned());
+        }
+    }
+    Ok(ids)
+}
+
+/// The operations by one way.
+struct Run<'a> {
+    way: &'a Way,
+    server: &'a Server,
+    samples: usize,
+    measured: Vec<Measured>,
+}
+
+impl Run<'_> {
+    /// Whichever turn it is, every write changes something.
+    fn measure(&mut self, filled: &Filled, turn: usize) -> Result<()> {
+        let Filled { users, spare, empty, all } = filled;
+        let any = |i: usize| i.wrapping_mul(7919) % users.len();
+        let user = |i: usize| format!("/Users/{}", users[any(i)]);
+        let offset = self.samples * turn;
+        let first = users.len() + spare.len() + offset;
         self.sample("create a user", |i| ("POST", "/Users".into(), Some(person(first + i))))?;
-        self.sample("get a user by id", |i| ("GET", any(i), None))?;
-        self.sample("filter by userName", |i| {
-            let name = person(i.wrapping_mul(7919) % users)["userName"].as_str().unwrap_or_default().to_owned();
-            ("GET", format!("/Users?filter=userName%20eq%20%22{name}%22"), None)
-        })?;
-        self.sample("PATCH active", |i| ("PATCH", any(i), Some(operation("replace", "active", &json!(i % 2 == 1)))))?;
-        for (place, index) in [("start", 1), ("middle", users / 2), ("end", users - 50)] {
+        for time in ["", ", again"] {
+            self.sample(&format!("get a user by id{time}"), |i| ("GET", user(i), None))?;
+            self.sample(&format!("filter by userName{time}"), |i| {
+                let name = person(any(i))["userName"].as_str().unwrap_or_default().to_owned();
+                ("GET", format!("/Users?filter=userName%20eq%20%22{name}%22"), None)
+            })?;
+        }
+        let active = json!(turn % 2 == 1);
+        self.sample("PATCH active", |i| ("PATCH", user(i), Some(operation("replace", "active", &active))))?;
+        for (place, index) in [("start", 1), ("middle", users.len() / 2), ("end", users.len() - 50)] {
             let path = format!("/Users?startIndex={index}&count=50");
             self.sample(&format!("list 50, {place}"), |_| ("GET", path.clone(), None))?;
         }
-        for (name, group) in [("an empty group", &none), ("a group of all", &all)] {
+        for (name, group) in [("an empty group", empty), ("a group of all", all)] {
             self.sample(&format!("add a member to {name}"), |i| {
-                ("PATCH", group.clone(), Some(operation("add", "members", &json!([{ "value": spare[i] }]))))
+                let member = json!([{ "value": spare[offset + i] }]);
+                ("PATCH", group.clone(), Some(operation("add", "members", &member)))
             })?;
         }
-        Ok(self.measured)
-    }
-
-    /// Makes resources in large steps; their ids.
-    fn load(&self, endpoint: &str, resources: impl Iterator<Item = Value>) -> Result<Vec<String>> {
-        let operation =
-            |(at, data)| json!({ "method": "POST", "path": endpoint, "bulkId": format!("b{at}"), "data": data });
-        let operations: Vec<Value> = resources.enumerate().map(operation).collect();
-        let mut ids = Vec::new();
-        for some in operations.chunks(LOAD) {
-            let done = self.idp.accept("POST", "/Bulk", Some(&json!({ "schemas": [BULK], "Operations": some })))?;
-            for one in done["Operations"].as_array().into_iter().flatten() {
-                let id = one["location"].as_str().and_then(|location| location.rsplit('/').next());
-                ids.push(id.with_context(|| format!("not created: {one}"))?.to_owned());
-            }
-        }
-        ensure!(ids.len() == operations.len(), "only {} of {} were created", ids.len(), operations.len());
-        Ok(ids)
+        Ok(())
     }
 
     fn sample(&mut self, name: &str, asked: impl Fn(usize) -> (&'static str, String, Option<Value>)) -> Result<()> {
@@ -170,7 +210,7 @@ impl Directory {
         for i in 0..self.samples {
             let (method, path, body) = asked(i);
             let start = Instant::now();
-            let answer = self.idp.send(method, &path, body.as_ref())?;
+            let answer = self.way.idp.send(method, &path, body.as_ref())?;
             times.push(start.elapsed());
             ensure!((200..300).contains(&answer.status), "{method} {path}: {}", answer.brief());
         }
