@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::print;
 use crate::suite::{Measured, mean, person, sample};
-use crate::world::{Cost, World};
+use crate::world::{Cost, Run, World};
 
 /// Requests of each kind.
 const SAMPLES: usize = 40;
@@ -56,11 +56,11 @@ fn connections(count: usize, limits: &Limits) -> Result<Vec<Measured>> {
         let wanted = json!({
             "source": "okta", "connectionName": format!("Name {number}"), "tenantId": format!("account-{}", number / ACCOUNT),
         });
-        let (_, made, _) = world.manage("POST", "", Some(&wanted), true)?;
+        let (_, made, _) = world.manage("POST", "", Some(&wanted), Run::Warm)?;
         ids.push(made["id"].as_str().context("no id")?.to_owned());
     }
     let middle = format!("?limit={}", (count / 2).min(1000));
-    let (middle, ..) = world.manage("GET", &middle, None, true)?;
+    let (middle, ..) = world.manage("GET", &middle, None, Run::Warm)?;
     let middle = middle.context("there is no second page")?;
     let any = |i: usize| i.wrapping_mul(7919) % count;
     let paths: [(&str, &dyn Fn(usize) -> String); 7] = [
@@ -76,11 +76,11 @@ fn connections(count: usize, limits: &Limits) -> Result<Vec<Measured>> {
     ];
     let mut measured = Vec::new();
     for (name, path) in paths {
-        measured.push(sample(name, SAMPLES, |i, warm| Ok(world.manage("GET", &path(i), None, warm)?.2))?);
+        measured.push(sample(name, SAMPLES, |i, run| Ok(world.manage("GET", &path(i), None, run)?.2))?);
     }
-    measured.push(sample("create a connection", SAMPLES, |i, warm| {
+    measured.push(sample("create a connection", SAMPLES, |i, run| {
         let wanted = json!({ "source": "okta", "connectionName": format!("Another {i}") });
-        Ok(world.manage("POST", "", Some(&wanted), warm)?.2)
+        Ok(world.manage("POST", "", Some(&wanted), run)?.2)
     })?);
     Ok(measured)
 }
@@ -92,13 +92,13 @@ fn connections(count: usize, limits: &Limits) -> Result<Vec<Measured>> {
 fn log(limits: &Limits) -> Result<()> {
     let silent = Limits { log_entries: 0, ..limits.clone() };
     let mut worlds = [World::new(&silent)?, World::new(limits)?];
-    compare("create a user", &mut worlds, |world, number, warm| {
-        Ok(world.send("POST", "/Users", Some(&person(number)), warm)?.1)
+    compare("create a user", &mut worlds, |world, number, run| {
+        Ok(world.send("POST", "/Users", Some(&person(number)), run)?.1)
     })?;
-    compare("be refused: there is no such user", &mut worlds, |world, _, warm| {
+    compare("be refused: there is no such user", &mut worlds, |world, _, run| {
         // So few a minute are all noted.
         world.wait(Duration::from_secs(3));
-        let (refusal, cost) = world.ask("GET", "/Users/nobody", None, warm);
+        let (refusal, cost) = world.ask("GET", "/Users/nobody", None, run);
         ensure!(refusal.status == 404, "{}", refusal.status);
         Ok(cost)
     })
@@ -107,17 +107,17 @@ fn log(limits: &Limits) -> Result<()> {
 fn compare(
     name: &str,
     worlds: &mut [World; 2],
-    request: impl Fn(&mut World, usize, bool) -> Result<Cost>,
+    request: impl Fn(&mut World, usize, Run) -> Result<Cost>,
 ) -> Result<()> {
     let mut costs = [Cost::default(); 2];
     for number in 0..REQUESTS {
         // Merges come every so many writes: which ones find nothing cached must not keep step with them. And whoever comes
         // second finds the processor's caches filled.
         let drawn = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let (warm, second) = (drawn >> 63 == 1, drawn >> 62 & 1);
+        let (run, second) = (if drawn >> 63 == 1 { Run::Warm } else { Run::Cold }, drawn >> 62 & 1);
         for which in [1 - second, second] {
             if let (Some(world), Some(cost)) = (worlds.get_mut(which), costs.get_mut(which)) {
-                cost.add(request(world, number, warm)?);
+                cost.add(request(world, number, run)?);
             }
         }
     }

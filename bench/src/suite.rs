@@ -1,13 +1,13 @@
-//! The operations of one size, each many times: half with nothing cached, half as an instance that has been running, which
-//! is timed.
+//! The operations of one size, each many times: with nothing cached, and as an instance that has been running, which is
+//! timed.
 
 use anyhow::{Context, Result};
 use scim_engine::env::Limits;
 use serde_json::{Value, json};
 
-use crate::world::{Cost, World, operation};
+use crate::world::{Cost, Run, World, operation};
 
-/// Requests of each operation, cold and warm together.
+/// Requests of each operation.
 const SAMPLES: usize = 400;
 /// How many of the users are made one by one: room that pages are laid with fills up before anything is measured.
 const SETTLING: usize = 500;
@@ -57,7 +57,7 @@ pub fn measure(users: usize, limits: &Limits) -> Result<Vec<Measured>> {
     let laid = made.saturating_sub(SETTLING);
     let mut ids = world.fill("/Users", (0..laid).map(person))?;
     for number in laid..made {
-        let (user, _) = world.send("POST", "/Users", Some(&person(number)), true)?;
+        let (user, _) = world.send("POST", "/Users", Some(&person(number)), Run::Warm)?;
         ids.push(user["id"].as_str().context("no id")?.to_owned());
     }
     let (members, spare) = ids.split_at_checked(users).context("too few users")?;
@@ -108,7 +108,8 @@ impl Suite {
             let path = format!("/Users?cursor={cursor}&count=50");
             self.sample(&format!("list 50 by cursor, {place}"), SAMPLES, &|_| ("GET", path.clone(), None))?;
             for _ in 0..5 {
-                let (page, _) = self.world.send("GET", &format!("/Users?cursor={cursor}&count=100"), None, true)?;
+                let (page, _) =
+                    self.world.send("GET", &format!("/Users?cursor={cursor}&count=100"), None, Run::Warm)?;
                 page["nextCursor"].as_str().context("no cursor")?.clone_into(&mut cursor);
             }
         }
@@ -146,52 +147,41 @@ impl Suite {
 
     fn sample(&mut self, name: &str, times: usize, asked: &dyn Fn(usize) -> Asked) -> Result<()> {
         let world = &mut self.world;
-        let measured = sample(name, times, |i, warm| {
+        let measured = sample(name, times, |i, run| {
             let (method, path, body) = asked(i);
-            Ok(world.send(method, &path, body.as_ref(), warm)?.1)
+            Ok(world.send(method, &path, body.as_ref(), run)?.1)
         })?;
         self.measured.push(measured);
         Ok(())
     }
 }
 
-/// Makes a request so many times, half of them warm.
+/// Makes a request so many times, and each of them before that without effect and with nothing cached. What is done once is
+/// done with nothing cached.
 ///
 /// # Errors
 /// One is refused.
-pub fn sample(name: &str, times: usize, mut request: impl FnMut(usize, bool) -> Result<Cost>) -> Result<Measured> {
+pub fn sample(name: &str, times: usize, mut request: impl FnMut(usize, Run) -> Result<Cost>) -> Result<Measured> {
     let (mut cold, mut warm) = (Cost::default(), Cost::default());
     let mut times_taken = Vec::new();
     for i in 0..times {
-        if is_warm(i) || times == 1 {
-            let cost = request(i, times > 1)?;
-            times_taken.push(cost.time);
-            warm.add(cost);
-        } else {
-            cold.add(request(i, false)?);
-        }
+        cold.add(request(i, Run::Trial)?);
+        let cost = request(i, if times == 1 { Run::Cold } else { Run::Warm })?;
+        times_taken.push(cost.time);
+        warm.add(cost);
     }
     times_taken.sort_unstable();
     let median = times_taken.get(times_taken.len() / 2).copied().unwrap_or_default();
-    // Of what is done once, nothing is warm.
-    let (cold, half) = if times == 1 { (warm, 1) } else { (cold, times / 2) };
-    let (mut all, whole) = (cold, 2 * half);
-    all.add(warm);
     Ok(Measured {
         name: name.to_owned(),
-        cold_calls: mean(cold.calls, half),
-        calls: mean(warm.calls, half),
-        cold_pages_read: mean(cold.pages_read, half),
-        pages_read: mean(warm.pages_read, half),
-        pages_written: mean(all.pages_written, whole),
-        kib_written: mean(all.bytes_written, whole) / 1024.0,
+        cold_calls: mean(cold.calls, times),
+        calls: mean(warm.calls, times),
+        cold_pages_read: mean(cold.pages_read, times),
+        pages_read: mean(warm.pages_read, times),
+        pages_written: mean(warm.pages_written, times),
+        kib_written: mean(warm.bytes_written, times) / 1024.0,
         micros: median.as_secs_f64() * 1e6,
     })
-}
-
-/// One of every two (Thue-Morse): what happens at every so many writes must not fall on one kind alone.
-fn is_warm(i: usize) -> bool {
-    i.count_ones() % 2 == 1
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures to look at")]
