@@ -73,16 +73,26 @@ impl Directory {
 
     /// The status of a request made with nothing cached, and the pages it reads.
     fn pages_read(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, usize) {
+        let (status, pages, _) = self.loads(method, path, body);
+        (status, pages)
+    }
+
+    /// The same, and in how many calls it reads them.
+    fn loads(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, usize, usize) {
         let mut session = self.session(scim::handle, method, &format!("{}{path}", self.base), &self.token, body);
-        let (nothing, mut reply, mut pages) = (PageCache::new(0), None, 0);
+        let (nothing, mut reply) = (PageCache::new(0), None);
+        let (mut pages, mut calls) = (0, 0);
         loop {
             match session.turn(&nothing, reply.take()) {
                 Turn::Call(call) => {
-                    pages += if let Call::LoadPages(pages) = &call { pages.len() } else { 0 };
+                    if let Call::LoadPages(wanted) = &call {
+                        pages += wanted.len();
+                        calls += 1;
+                    }
                     reply = Some(self.store.call(&call));
                 }
                 Turn::Wait => {}
-                Turn::Done(response) => return (response.status, pages),
+                Turn::Done(response) => return (response.status, pages, calls),
             }
         }
     }
@@ -222,6 +232,24 @@ fn an_attribute_that_only_one_type_knows_has_no_value_in_the_other() {
     }
     assert_eq!(directory.send("GET", "?filter=nosuch%20pr%20or%20userName%20pr", None).status, 400);
     assert_eq!(directory.send("GET", "?filter=password%20pr%20or%20userName%20pr", None).status, 400);
+}
+
+#[test]
+fn the_operations_of_a_bulk_request_ask_for_their_pages_together() {
+    let directory = Directory::new();
+    let post = |n: usize| {
+        let data = json!({ "userName": format!("u{}", n * 7919 % 10_007) });
+        json!({ "method": "POST", "path": "/Users", "bulkId": n.to_string(), "data": data })
+    };
+    let bulk = |from: usize, to: usize| json!({ "Operations": (from..to).map(post).collect::<Vec<_>>() });
+    for start in (0..4000).step_by(500) {
+        assert_eq!(directory.send("POST", "/Bulk", Some(bulk(start, start + 500))).status, 200);
+    }
+    let (status, one, calls) = directory.loads("POST", "/Bulk", Some(&bulk(4000, 4001)));
+    assert_eq!(status, 200);
+    let (status, many, together) = directory.loads("POST", "/Bulk", Some(&bulk(4001, 4301)));
+    assert_eq!(status, 200);
+    assert!(many > 4 * one && together <= 2 * calls, "{one} pages in {calls} calls, {many} in {together}");
 }
 
 #[test]

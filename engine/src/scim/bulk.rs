@@ -21,7 +21,7 @@ use crate::scim::query::{expect_schema, member};
 use crate::scim::route::Endpoint;
 use crate::scim::write::Writer;
 use crate::scim::{directory, render};
-use crate::store::Fault;
+use crate::store::{Fault, Need};
 
 const BULK_REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const BULK_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
@@ -35,13 +35,17 @@ pub fn run(writer: &mut Writer<'_, '_>, token: &Token, body: &Value) -> Result<V
         operations,
         token,
     };
+    let mut need = Need::default();
     for group in circles::groups(bulk.operations.iter().map(|operation| operation.refers.as_slice())) {
         let errors = bulk.states.iter().filter(|state| state.has_failed()).count() as u64;
         if fail_on_errors.is_some_and(|limit| errors >= limit) {
             break;
         }
-        bulk.run(writer, &group)?;
+        // What one operation needs does not keep the next from saying what it needs: all of it is loaded at once, or a long
+        // request would be run from its beginning for every page.
+        need.gather(bulk.run(writer, &group))?;
     }
+    need.settle()?;
     let results: Vec<Value> = bulk.states.into_iter().filter_map(State::result).collect();
     Ok(json!({ "schemas": [BULK_RESPONSE], "Operations": results }))
 }
@@ -207,7 +211,7 @@ impl Bulk<'_> {
         }
     }
 
-    /// Runs an operation; a refusal is its result, and whatever it had written is taken back.
+    /// Runs an operation; a refusal is its result. Whatever it had written is taken back if it fails, or has to be run again.
     fn attempt(&mut self, writer: &mut Writer<'_, '_>, operation: &Operation, at: usize) -> Result<State, Fault> {
         let changed = writer.changed;
         let savepoint = writer.txn.savepoint();
@@ -219,13 +223,13 @@ impl Bulk<'_> {
                 writer.scribe.done(name, id, text("status").parse().unwrap_or_default(), number);
                 Ok(State::Done { result, failed: false })
             }
-            Err(Fault::Refused(response)) => {
-                writer.scribe.refused(name, resource_of(operation), &response, number);
+            Err(fault) => {
                 writer.txn.roll_back(savepoint);
                 writer.changed = changed;
+                let Fault::Refused(response) = fault else { return Err(fault) };
+                writer.scribe.refused(name, resource_of(operation), &response, number);
                 Ok(State::Done { result: refused(operation, &response), failed: true })
             }
-            Err(fault) => Err(fault),
         }
     }
 
