@@ -302,6 +302,19 @@ fn a_request_answered_before_it_has_arrived_is_the_last_of_its_connection_which_
 }
 
 #[test]
+fn a_body_that_breaks_its_framing_is_400_though_the_filter_holds_the_request() {
+    let setup = Setup::new(|_| {});
+    for target in ["/hang", "/body", "/call?origin"] {
+        let mut socket = TcpStream::connect(setup.proxy.address()).unwrap();
+        write!(socket, "POST {target} HTTP/1.1\r\nhost: edge\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n")
+            .unwrap();
+        let (line, headers, _) = message(&mut BufReader::new(socket), true).unwrap();
+        assert_eq!(line, "HTTP/1.1 400 Bad Request", "{target}");
+        assert!(headers.contains(&"connection: close".to_owned()), "{target}: {headers:?}");
+    }
+}
+
+#[test]
 fn an_early_answer_reaches_a_client_that_sends_everything_first() {
     let setup = Setup::new(|_| {});
     let mut socket = TcpStream::connect(setup.proxy.address()).unwrap();

@@ -144,22 +144,22 @@ impl Source {
         }
     }
 
-    /// The next chunk, and whether it is the last. Trailers are dropped, as Envoy does on HTTP/1.
-    async fn next(&mut self) -> Result<(Bytes, bool), Ending> {
+    /// The next chunk, and whether it is the last; none of a body that breaks. Trailers are dropped, as Envoy does on HTTP/1.
+    async fn next(&mut self) -> Option<(Bytes, bool)> {
         let (body, arrived) = match self {
-            Source::Whole(bytes) => return Ok((std::mem::take(bytes), true)),
+            Source::Whole(bytes) => return Some((std::mem::take(bytes), true)),
             Source::Incoming(body, arrived) => (body, arrived),
         };
         let (data, last) = match body.frame().await {
             None => (Bytes::new(), true),
-            Some(Err(_)) => return Err(Ending::Reset),
+            Some(Err(_)) => return None,
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => (data, body.is_end_stream()),
                 Err(_) => (Bytes::new(), true),
             },
         };
         arrived.set(last);
-        Ok((data, last))
+        Some((data, last))
     }
 }
 
@@ -273,7 +273,7 @@ impl Stream {
                     return Err(Ending::Reply(LocalReply::text(504, "stream timeout")));
                 }
                 chunk = source.next(), if !end && !deaf => {
-                    let (bytes, last) = chunk?;
+                    let (bytes, last) = chunk.ok_or_else(|| broken(side))?;
                     end = last;
                     if let Some(body) = self.chunk(side, &bytes, end)? {
                         return Ok(Released { body, end });
@@ -373,7 +373,7 @@ impl Stream {
                     }
                 }
                 chunk = source.next(), if !end => {
-                    let (bytes, last) = chunk?;
+                    let (bytes, last) = chunk.ok_or_else(|| broken(side))?;
                     end = last;
                     let body = self.chunk(side, &bytes, end)?;
                     paused = body.is_none();
@@ -422,6 +422,14 @@ async fn receive(
 ) -> Option<(io::Result<Frame<Bytes>>, Receiver<io::Result<Bytes>>)> {
     let chunk = receiver.recv().await?;
     Some((chunk.map(Frame::data), receiver))
+}
+
+/// How a body that breaks ends its stream: who sent a request that can not be read is told so.
+fn broken(side: Side) -> Ending {
+    match side {
+        Side::Request => Ending::Reply(LocalReply::text(400, "Bad Request")),
+        Side::Response => Ending::Reset,
+    }
 }
 
 /// Once the origin has answered, a reply made here no longer passes the filter.

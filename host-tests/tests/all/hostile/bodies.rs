@@ -103,6 +103,8 @@ pub fn odd_framing(victim: &Victim) -> Result<()> {
         let request = victim.request("POST", "/Users", fields, body);
         expect(what, victim.send_raw(&request), &[400, 413, 501])?;
     }
+    let chunk = victim.request("POST", "/Users", b"transfer-encoding: chunked\r\n", b"ffffffffffffffffff\r\n");
+    expect("a chunk of 2^72 bytes", victim.send_raw(&chunk), &[400])?;
     let expecting = victim.request("POST", "/Users", b"expect: 100-continue\r\ncontent-length: 2\r\n", body);
     expect("expect: 100-continue", victim.send_raw(&expecting), &[400])?;
     for cut in [victim.request("POST", "/Users", b"content-length: 10\r\n", b"{}"), b"GET /direct".to_vec(), Vec::new()]

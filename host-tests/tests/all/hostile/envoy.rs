@@ -27,8 +27,6 @@ pub fn survives_everything() -> Result<()> {
     huge_bodies(&scene, &victim)?;
     // The embedded host can not pass this method on.
     expect("CONNECT", victim.send("CONNECT", "/Users", b"", b""), &[400, 404, 405, 501])?;
-    let chunk = victim.request("POST", "/Users", b"transfer-encoding: chunked\r\n", b"ffffffffffffffffff\r\n");
-    expect("a chunk of 2^72 bytes", victim.send_raw(&chunk), &[400])?;
     let forwarded = b"x-forwarded-host: evil.example\r\n";
     let made = victim.send("POST", "/Users", forwarded, user("forwarded").to_string().as_bytes())?;
     let location = made.header("location").unwrap_or_default();
