@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, params};
-use scim_engine::env::{Config, Credential, Env, Timestamp};
+use scim_engine::env::{Config, Credential, Env, Limits, Timestamp};
 use scim_engine::http::Request;
 use scim_engine::scim::layout::{self, Index};
 use scim_engine::store::memory::{self, MemoryStore};
@@ -36,10 +36,12 @@ struct World {
 impl World {
     fn new() -> Self {
         let vendor = Credential { client_id: "vendor".into(), secret: "a-secret-of-this-test".into() };
+        // Small pages make a tree in which pages above leaves stay when these are replaced.
+        let limits = Limits { page_bytes: 1 << 10, ..Limits::default() };
         let mut world = Self {
             store: MemoryStore::default(),
             cache: PageCache::new(1 << 20),
-            config: Arc::new(Config { vendor: Some(vendor), ..Config::default() }),
+            config: Arc::new(Config { vendor: Some(vendor), limits, ..Config::default() }),
             requests: AtomicU64::new(1),
             vendor: String::new(),
         };
@@ -347,6 +349,7 @@ fn a_sweep_removes_what_crashes_left_and_nothing_else() {
         of.keys().filter(|key| key.starts_with("page:")).cloned().collect()
     };
     let before = pages(&world.store.values());
+    assert!(world.store.values().values().any(|value| value.starts_with(b"sp\x02")), "a page stays");
     crash(&world, &id, &token, 5);
     let orphans = pages(&world.store.values()).len() - before.len();
     assert!(orphans >= 5);
