@@ -5,6 +5,10 @@
 //! algorithm of ITU-T I.371). Each request moves it on by its share of a second; further than a burst ahead of the clock
 //! it must not get. It lies in a fixed number of slots of shared data, found by hash. Only admitted requests are
 //! counted, so nobody without a token uses up a connection's share, or writes anything.
+//!
+//! A connection has a choice of slots. It takes the place of the one whose time is least ahead: mostly one that is not ahead
+//! at all, of which there is nothing to remember. Else it goes on from that time, so that connections which push each other
+//! out are let through no more, all together, than their slots are.
 
 use std::rc::Rc;
 
@@ -19,6 +23,9 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Lost races after which requests go uncounted.
 const ATTEMPTS: usize = 16;
+
+/// Slots a connection may lie in.
+const CHOICE: u32 = 8;
 
 /// Of a large burst, this part may be admitted by a worker before it counts it: each count is two calls to Envoy.
 const BATCHES: u32 = 64;
@@ -41,6 +48,14 @@ pub struct Rates<S> {
     tabs: QuickMap<u32, Tab>,
 }
 
+/// A slot, the due time in it, and its generation.
+#[derive(Default)]
+struct Place {
+    index: u32,
+    due: u64,
+    generation: Option<u32>,
+}
+
 /// What one worker admitted since it last counted.
 struct Tab {
     directory: DirectoryId,
@@ -53,7 +68,7 @@ struct Tab {
 }
 
 impl<S: Shared> Rates<S> {
-    /// A rate for each of the connections that find a slot; one that shares a slot starts afresh when the other is served.
+    /// A rate for each connection.
     pub fn new(shared: Rc<S>, slots: u32, rate: Rate) -> Self {
         let share = SECOND.checked_div(rate.per_second.into()).unwrap_or(0);
         Self {
@@ -72,18 +87,19 @@ impl<S: Shared> Rates<S> {
             return true;
         }
         let most = now * 1000 + self.burst;
-        let index = slot_of(directory.as_str().as_bytes(), self.slots);
-        let mut open = 0;
-        if let Some(tab) = self.tabs.get_mut(&index).filter(|tab| tab.directory == *directory) {
+        let tab =
+            self.choice(directory).find(|index| self.tabs.get(index).is_some_and(|tab| tab.directory == *directory));
+        if let Some(tab) = tab.and_then(|index| self.tabs.get_mut(&index)) {
             let due = tab.due.max(now * 1000) + self.share * u64::from(tab.open + 1);
             if tab.open < self.batch && now.saturating_sub(tab.counted) < DELAY && due <= most {
                 tab.open += 1;
                 return true;
             }
-            open = tab.open;
         }
         for _ in 0..ATTEMPTS {
-            let (due, generation) = self.due(index, directory, now);
+            let Place { index, due, generation } = self.place(directory, now);
+            // What a connection that is pushed out has open is counted with the slot.
+            let open = self.tabs.get(&index).map_or(0, |tab| tab.open);
             let due = due + self.share * u64::from(open + 1);
             if due > most {
                 return false;
@@ -98,16 +114,30 @@ impl<S: Shared> Rates<S> {
         true
     }
 
-    /// The due time so far, and the slot's generation.
-    fn due(&self, index: u32, directory: &DirectoryId, now: u64) -> (u64, Option<u32>) {
-        let found = self.shared.get(&key(index));
-        let due = found.as_ref().and_then(|(value, _)| {
-            let (due, name) = value.split_first_chunk()?;
-            (name == directory.as_str().as_bytes()).then(|| u64::from_le_bytes(*due))
-        });
-        // Only a clock that was put back leaves a due time so far ahead: it must not shut anybody out.
-        let due = due.filter(|due| *due <= now * 1000 + 2 * self.burst + SECOND).unwrap_or(0).max(now * 1000);
-        (due, found.map(|(_, generation)| generation))
+    /// The slots a directory may lie in.
+    fn choice(&self, directory: &DirectoryId) -> impl Iterator<Item = u32> + use<S> {
+        let (first, slots) = (slot_of(directory.as_str().as_bytes(), self.slots), self.slots);
+        (0..CHOICE.min(slots)).map(move |step| first.wrapping_add(step).checked_rem(slots).unwrap_or(0))
+    }
+
+    /// Where a directory lies, or else is to lie.
+    fn place(&self, directory: &DirectoryId, now: u64) -> Place {
+        let mut least: Option<Place> = None;
+        for index in self.choice(directory) {
+            let found = self.shared.get(&key(index));
+            let slot = found.as_ref().and_then(|(value, _)| value.split_first_chunk());
+            // Only a clock that was put back leaves a due time so far ahead: it must not shut anybody out.
+            let due = slot.map_or(0, |(due, _)| u64::from_le_bytes(*due));
+            let due = if due > now * 1000 + 2 * self.burst + SECOND { 0 } else { due }.max(now * 1000);
+            let place = Place { index, due, generation: found.as_ref().map(|(_, generation)| *generation) };
+            if slot.is_some_and(|(_, name)| name == directory.as_str().as_bytes()) {
+                return place;
+            }
+            if least.as_ref().is_none_or(|least| due < least.due) {
+                least = Some(place);
+            }
+        }
+        least.unwrap_or_default()
     }
 }
 
@@ -166,6 +196,37 @@ mod tests {
         let before = shared.generation.get();
         (0..5).for_each(|second| assert!(workers[0].take(&directory("a"), later + second * SECOND)));
         assert_eq!(shared.generation.get(), before + 5);
+    }
+
+    /// Names of directories whose first slots are the same one.
+    fn alike(slots: u32, count: usize) -> Vec<String> {
+        let names = (0..).map(|number| format!("name-{number}"));
+        names.filter(|name| slot_of(name.as_bytes(), slots) == 3).take(count).collect()
+    }
+
+    #[test]
+    fn connections_of_one_slot_do_not_lift_each_others_limit() {
+        for rate in [Rate { per_second: 10, burst: 30 }, Rate { per_second: 100, burst: 640 }] {
+            let burst = rate.burst as usize;
+            for count in [2, CHOICE as usize, 100] {
+                let shared = Rc::new(Rc::new(Memory::default()));
+                let mut rates = Rates::new(Rc::clone(&shared), 1024, rate);
+                let (names, now) = (alike(1024, count), 1_800_000_000 * SECOND);
+                // Each in turn, and each many times before the next.
+                for times in [1, 40] {
+                    let now = now + times * 60 * SECOND;
+                    let turns = (0..2 * burst).flat_map(|_| &names).flat_map(|name| (0..times).map(move |_| name));
+                    let admitted = turns
+                        .take(3 * burst * CHOICE as usize)
+                        .filter(|name| rates.take(&directory(name), now))
+                        .count();
+                    let (most, batches) = (burst * count.min(CHOICE as usize), BATCH as usize * count);
+                    let least = if count > CHOICE as usize { 0 } else { most - batches.min(most) };
+                    assert!((least..=most + batches).contains(&admitted), "{admitted} of {count} connections");
+                }
+                assert!(shared.values.borrow().len() <= CHOICE as usize);
+            }
+        }
     }
 
     #[test]
