@@ -36,7 +36,7 @@ impl Gate {
         match verdict {
             Verdict::Rule(ruling) if host::rule(&ruling) => Action::Continue,
             Verdict::Hold | Verdict::Rule(_) => Action::Pause,
-            Verdict::Pass | Verdict::Forward | Verdict::Answer(_) => refuse_all(),
+            Verdict::Forward | Verdict::Answer(_) => refuse_all(),
         }
     }
 }

@@ -165,7 +165,7 @@ pub fn carry_out(context: Context, verdict: &Verdict, client: Option<&str>) {
     }
     match verdict {
         Verdict::Answer(response) => answer(response),
-        Verdict::Forward | Verdict::Pass => {
+        Verdict::Forward => {
             introduce(client);
             resume();
         }

@@ -256,7 +256,7 @@ impl Place {
             match verdict {
                 Verdict::Answer(response) => break self.settle(worker, Rc::unwrap_or_clone(response)),
                 Verdict::Forward => break self.settle(worker, self.forwarded(worker, context, request.clone())),
-                Verdict::Pass | Verdict::Rule(_) => panic!("not a SCIM request"),
+                Verdict::Rule(_) => panic!("not a SCIM request"),
                 Verdict::Hold => {}
             }
             let verdicts = self.deliver(worker, self.send(worker));

@@ -50,8 +50,6 @@ const KEY: usize = 512;
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is not SCIM: leave it alone.
-    Pass,
     /// It waits for the origin; a later verdict follows.
     Hold,
     /// The origin answers it, by Envoy's own routing.
@@ -384,7 +382,7 @@ impl<S: Shared> Worker<S> {
                 self.tickets.insert(context, ticket);
             }
             Verdict::Answer(response) if response.status >= 400 => self.note(&mut ticket, response),
-            Verdict::Pass | Verdict::Answer(_) | Verdict::Rule(_) => {}
+            Verdict::Answer(_) | Verdict::Rule(_) => {}
         }
         verdict
     }

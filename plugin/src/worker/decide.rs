@@ -5,7 +5,7 @@ use scim_engine::http::Request;
 use scim_engine::scim;
 use scim_engine::store::{Fault, Need};
 
-use super::{Current, Ticket, Verdict, Worker};
+use super::{Current, Ticket, Verdict, Worker, unavailable};
 use crate::decision::{Outcome, Question};
 use crate::origin::Context;
 use crate::replica::Fetch;
@@ -44,12 +44,12 @@ impl<S: Shared> Worker<S> {
         };
         match verdict {
             Verdict::Hold | Verdict::Rule(_) => verdict,
-            Verdict::Pass | Verdict::Forward | Verdict::Answer(_) => self.undecided(),
+            Verdict::Forward | Verdict::Answer(_) => self.undecided(),
         }
     }
 
     fn rule(&mut self, context: Context, ticket: &mut Ticket, current: &Current, now: u64) -> Verdict {
-        let (Some(rules), Some(pending)) = (&self.config.decision, &ticket.pending) else { return Verdict::Pass };
+        let (Some(rules), Some(pending)) = (&self.config.decision, &ticket.pending) else { return unavailable() };
         let key =
             current.head.as_ref().and_then(|head| Some([head.recent().first()?, pending.subject.as_bytes()].concat()));
         if let Some(kept) = key.as_ref().and_then(|key| self.answers.get(key)) {
@@ -91,6 +91,6 @@ impl<S: Shared> Worker<S> {
 
     fn undecided(&self) -> Verdict {
         let ruling = self.config.decision.as_ref().map(|rules| rules.without(Outcome::Unavailable));
-        ruling.map_or(Verdict::Pass, |ruling| Verdict::Rule(Box::new(ruling)))
+        ruling.map_or_else(unavailable, |ruling| Verdict::Rule(Box::new(ruling)))
     }
 }
