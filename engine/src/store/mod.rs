@@ -10,6 +10,7 @@
 //! | [`page`], [`head`] | the two stored formats, byte for byte |
 //! | `tree` | reading the B+tree, and rewriting it in batches |
 //! | [`Txn`] | one step's reads and writes: own writes over pending writes over the tree |
+//! | [`Call`], [`Reply`] | what is asked of a key-value store, and what it says |
 //! | [`Session`] | a step driven over a key-value store that may fail, lie or lose replies |
 //! | `landing` | one commit on its way: pages, head, certainty |
 //! | [`GroupCommit`] | sessions of one process that share a commit |
@@ -17,6 +18,7 @@
 //! | [`memory`] | a key-value store in memory |
 
 mod cache;
+mod call;
 mod codec;
 mod group;
 pub mod head;
@@ -34,11 +36,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use cache::PageCache;
+pub use call::{Call, Reply, elect_key, head_key, page_key};
 pub use codec::Damage;
 pub use group::GroupCommit;
 pub use head::Head;
 pub use page::{Page, Place};
-pub use session::{Call, Handler, Reply, Session, Turn, elect_key, head_key, page_key};
+pub use session::{Handler, Session, Turn};
 pub use tree::pages_since;
 pub use txn::{Entry, Savepoint, Txn};
 

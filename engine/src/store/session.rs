@@ -13,37 +13,27 @@
 //! - **Work aside never shows.** Once a step that changes nothing has decided its answer, its [`Aside`] is tried a few
 //!   times; whatever happens then, that answer is given.
 //! - **A page that is gone** was replaced by a later commit: the head is loaded again and the step starts over.
-//!
-//! # Creating a directory
-//!
-//! A swap on an *absent* key is an unconditional write in the stores we know, so two creators of one head could both
-//! succeed, and the first would lose what it wrote. A connection's head has one creator, the request that drew its random
-//! id, so a plain write will do. The environment's head has many candidates: those who find it absent increment a
-//! counter, which every store does atomically, and only the first may create it, after looking once more; the others
-//! answer 503 until it is there. Should that one crash in between, the 21st takes its turn, then the 41st, and so on; a
-//! creator would have to sleep through twenty requests between two calls to do harm.
+
+mod commit;
+mod create;
+mod load;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::group::{Approach, Boarded, Draft, End, Flight, GroupCommit, Seat, Step};
-use super::{Aside, Commit, DirectoryId, Fault, Head, Need, Outcome, Page, PageCache, PageId, PageSource, Txn, View};
+use super::group::{Approach, End, GroupCommit, Seat};
+use super::{Aside, Call, Commit, DirectoryId, Fault, Head, Need, Outcome, Page, PageCache, PageId, Reply, View};
 use crate::env::{Config, Env, Timestamp};
 use crate::error::{Kind, ScimError};
 use crate::http::{Request, Response};
+use load::AtHand;
 
 /// A step: what a request does, given what it can see.
 pub type Handler = fn(&Request, &View<'_>, &Env<'_>) -> Result<Outcome, Fault>;
 
-/// How often a request may lose a race before it is answered 503.
-const ATTEMPTS: u32 = 256;
-/// How often a step may start over because pages were gone.
-const RESTARTS: u32 = 8;
 /// How often a step may be run for its work aside.
 const ASIDE_RUNS: u32 = 6;
-/// Of how many candidates one may create the environment.
-const CANDIDATES: u64 = 20;
 
 /// What the host is to do next.
 #[derive(Debug)]
@@ -55,87 +45,6 @@ pub enum Turn {
     Wait,
     /// Answer the request.
     Done(Response),
-}
-
-/// A call to the key-value store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// Read the head; answered by [`Reply::Head`]. It must be the latest value.
-    LoadHead(DirectoryId),
-    /// Read the heads of several directories; answered by [`Reply::Heads`], in the order asked. Each must be the latest
-    /// value.
-    LoadHeads(Vec<DirectoryId>),
-    /// Read pages; answered by [`Reply::Pages`], in the order asked.
-    LoadPages(Vec<(DirectoryId, PageId)>),
-    /// Write pages, durably; answered by [`Reply::Done`].
-    StorePages(DirectoryId, Vec<(PageId, Vec<u8>)>),
-    /// Increment the directory's election counter atomically; answered by [`Reply::Elected`].
-    Elect(DirectoryId),
-    /// Write a head that has no rival, durably; answered by [`Reply::Done`].
-    CreateHead {
-        /// The directory.
-        directory: DirectoryId,
-        /// The head.
-        head: Vec<u8>,
-    },
-    /// Write the head if it is still `expected`, which is what this session's last [`Call::LoadHead`] of that directory
-    /// gave; answered by [`Reply::Swapped`], or by [`Reply::Head`] if the host has found another one there.
-    SwapHead {
-        /// The directory.
-        directory: DirectoryId,
-        /// The head it has to replace.
-        expected: Arc<[u8]>,
-        /// The new head.
-        head: Vec<u8>,
-    },
-    /// Delete pages nobody refers to; answered by [`Reply::Done`]. Failing does no harm.
-    DeletePages(DirectoryId, Vec<PageId>),
-}
-
-/// What came of a [`Call`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// The head, if there is one.
-    Head(Option<Vec<u8>>),
-    /// The heads, `None` for directories that do not exist.
-    Heads(Vec<Option<Vec<u8>>>),
-    /// The pages, `None` for those that are gone.
-    Pages(Vec<Option<Vec<u8>>>),
-    /// It is done.
-    Done,
-    /// Whether the store says the swap happened; it need not be true.
-    Swapped(bool),
-    /// The counter after the increment.
-    Elected(u64),
-    /// The call failed, or its reply was lost: it may have happened or not. The text is for the log.
-    Failed(String),
-}
-
-impl Reply {
-    /// What is wrong with a reply nobody expected, for the log.
-    pub(super) fn reason(&self) -> &str {
-        match self {
-            Self::Failed(reason) => reason,
-            Self::Head(_) | Self::Heads(_) | Self::Pages(_) | Self::Done | Self::Swapped(_) | Self::Elected(_) => {
-                "unexpected reply"
-            }
-        }
-    }
-}
-
-/// Key of a directory's head.
-pub fn head_key(directory: &DirectoryId) -> String {
-    format!("head:{}", directory.as_str())
-}
-
-/// Key of a page; at most 96 bytes.
-pub fn page_key(directory: &DirectoryId, page: &PageId) -> String {
-    format!("page:{}:{}", directory.as_str(), page.text())
-}
-
-/// Key of a directory's election counter.
-pub fn elect_key(directory: &DirectoryId) -> String {
-    format!("elect:{}", directory.as_str())
 }
 
 /// One request on its way from arrival to answer.
@@ -352,252 +261,6 @@ impl Session {
         Turn::Done(self.decided.take().unwrap_or(response))
     }
 
-    /// Loads what a step needs: heads first, for a page belongs to a head.
-    fn load(&mut self, cache: &PageCache, mut need: Need) -> Turn {
-        need.heads.retain(|directory| !self.heads.contains_key(directory));
-        need.pages.retain(|(_, page)| !self.pages.contains_key(page));
-        if need.is_empty() {
-            return self.broken("a step asks for what it was given");
-        }
-        self.load_rest(cache, need)
-    }
-
-    fn load_rest(&mut self, cache: &PageCache, mut need: Need) -> Turn {
-        if need.heads.len() > 1 {
-            let directories = std::mem::take(&mut need.heads);
-            self.waiting = Waiting::Heads { directories: directories.clone(), rest: need };
-            return Turn::Call(Call::LoadHeads(directories));
-        }
-        if let Some(directory) = need.heads.pop() {
-            return self.look(cache, directory, need);
-        }
-        if need.pages.is_empty() {
-            return self.step(cache);
-        }
-        self.waiting = Waiting::Pages(need.pages.clone());
-        Turn::Call(Call::LoadPages(need.pages))
-    }
-
-    /// Loads a head, unless the session is one that may write and meets a flight: its draft is as fresh, and what comes of
-    /// the head that is stored now would have to be thrown away.
-    fn look(&mut self, cache: &PageCache, directory: DirectoryId, rest: Need) -> Turn {
-        let joins = self.approach.is_some() && self.draft.is_none();
-        match self.group.as_ref().filter(|_| joins).and_then(|group| group.meet(&directory)) {
-            None => self.load_head(directory, rest, Vote::None),
-            met => self.follow(cache, directory, met),
-        }
-    }
-
-    fn load_head(&mut self, directory: DirectoryId, rest: Need, vote: Vote) -> Turn {
-        self.waiting = Waiting::Head { directory: directory.clone(), rest, vote };
-        Turn::Call(Call::LoadHead(directory))
-    }
-
-    fn on_head(&mut self, cache: &PageCache, directory: DirectoryId, rest: Need, vote: Vote, reply: Reply) -> Turn {
-        match reply {
-            Reply::Head(None) if directory.as_str() == DirectoryId::ENVIRONMENT => self.elect(directory, rest, vote),
-            Reply::Head(bytes) => match self.take_head(directory, bytes) {
-                Ok(()) => self.load_rest(cache, rest),
-                Err(damage) => self.broken(&damage),
-            },
-            other => self.unavailable("a head could not be loaded", &other),
-        }
-    }
-
-    fn on_heads(&mut self, cache: &PageCache, directories: Vec<DirectoryId>, mut rest: Need, reply: Reply) -> Turn {
-        let found = match reply {
-            Reply::Heads(found) if found.len() == directories.len() => found,
-            other => return self.unavailable("heads could not be loaded", &other),
-        };
-        for (directory, bytes) in directories.into_iter().zip(found) {
-            if bytes.is_none() && directory.as_str() == DirectoryId::ENVIRONMENT {
-                // It is asked for once more, by itself, and then created.
-                rest.heads.push(directory);
-            } else if let Err(damage) = self.take_head(directory, bytes) {
-                return self.broken(&damage);
-            }
-        }
-        self.load_rest(cache, rest)
-    }
-
-    fn take_head(&mut self, directory: DirectoryId, bytes: Option<Vec<u8>>) -> Result<(), String> {
-        let head = bytes.map(|bytes| Head::decode(bytes.into())).transpose();
-        let head = head.map_err(|damage| format!("head of directory `{}`: {damage}", directory.as_str()))?;
-        self.heads.insert(directory, head.map(Arc::new));
-        Ok(())
-    }
-
-    fn elect(&mut self, directory: DirectoryId, rest: Need, vote: Vote) -> Turn {
-        match vote {
-            Vote::None => {
-                self.waiting = Waiting::Election { directory: directory.clone(), rest };
-                Turn::Call(Call::Elect(directory))
-            }
-            Vote::Won => self.create(directory, rest),
-            Vote::Lost => self.unavailable("the environment is being created", &Reply::Head(None)),
-        }
-    }
-
-    fn on_election(&mut self, directory: DirectoryId, rest: Need, reply: Reply) -> Turn {
-        let Reply::Elected(count) = reply else {
-            return self.unavailable("the environment could not be created", &reply);
-        };
-        let vote = if count % CANDIDATES == 1 { Vote::Won } else { Vote::Lost };
-        self.load_head(directory, rest, vote)
-    }
-
-    fn create(&mut self, directory: DirectoryId, rest: Need) -> Turn {
-        let view = View { heads: HashMap::new(), pages: &AtHand::NOTHING };
-        let env = Env::new(self.now, self.seed, self.attempt, &self.config);
-        let commit = Txn::create(&view, &directory).commit(&env);
-        // The nonce is used up: the step's own commit must be told from this one.
-        self.attempt += 1;
-        let Ok(Some(commit)) = commit else { return self.broken("an empty directory could not be made") };
-        self.waiting = Waiting::Creation { directory: directory.clone(), rest };
-        Turn::Call(Call::CreateHead { directory, head: commit.head })
-    }
-
-    fn on_creation(&mut self, directory: DirectoryId, rest: Need, reply: Reply) -> Turn {
-        match reply {
-            Reply::Done => self.load_head(directory, rest, Vote::Lost),
-            other => self.unavailable("the environment could not be created", &other),
-        }
-    }
-
-    fn on_pages(&mut self, cache: &PageCache, asked: &[(DirectoryId, PageId)], reply: Reply) -> Turn {
-        let found = match reply {
-            Reply::Pages(found) if found.len() == asked.len() => found,
-            other => return self.unavailable("pages could not be loaded", &other),
-        };
-        let mut gone = None;
-        for ((directory, id), bytes) in asked.iter().zip(found) {
-            let Some(bytes) = bytes else {
-                self.heads.remove(directory);
-                self.absent.insert(*id);
-                gone = Some((directory, id));
-                continue;
-            };
-            match Page::decode(bytes.into()) {
-                Ok(page) if page.id() == id => {
-                    let page = Arc::new(page);
-                    cache.insert(Arc::clone(&page));
-                    self.pages.insert(*id, page);
-                }
-                Ok(_) => return self.broken(&page_incident(directory, id, "is another page")),
-                Err(damage) => return self.broken(&page_incident(directory, id, &damage.to_string())),
-            }
-        }
-        if let Some((directory, id)) = gone {
-            self.restarts += 1;
-            if self.restarts > RESTARTS {
-                return self.broken(&page_incident(directory, id, "is missing"));
-            }
-        }
-        match self.draft.take_if(|(directory, _)| !self.heads.contains_key(directory)) {
-            // Somebody else has replaced the draft's head: its flight will lose, and is not to be joined again.
-            Some((directory, seat)) => self.follow(cache, directory, Some(Boarded::Missed(seat))),
-            None => self.step(cache),
-        }
-    }
-
-    /// Makes the next commit of a step, or answers.
-    fn next(&mut self, cache: &PageCache, response: Response, mut rest: VecDeque<Commit>) -> Turn {
-        match rest.pop_front() {
-            Some(commit) => self.board(cache, commit, response, rest),
-            None => self.answer(response),
-        }
-    }
-
-    fn board(&mut self, cache: &PageCache, commit: Commit, response: Response, rest: VecDeque<Commit>) -> Turn {
-        let directory = commit.directory.clone();
-        let boarded = match &self.group {
-            // Who creates a directory has no rival.
-            Some(group) if commit.expected.is_some() => group.board(commit, self.config.limits.group),
-            _ => Boarded::Aboard(Flight::alone(commit)),
-        };
-        if let Boarded::Aboard(seat) = boarded {
-            (self.approach, self.draft) = (None, None);
-            return self.travel(cache, Trip { seat, directory, then: Then::Finish(response, rest) }, None);
-        }
-        self.follow(cache, directory, Some(boarded))
-    }
-
-    /// Runs the step again, on the draft of the directory's flight if there is one it can still join.
-    fn follow(&mut self, cache: &PageCache, directory: DirectoryId, boarded: Option<Boarded>) -> Turn {
-        match boarded {
-            None | Some(Boarded::Aboard(_)) => self.step(cache),
-            Some(Boarded::Behind(seat, Draft { head, pages })) => {
-                self.pages.extend(pages.into_iter().map(|page| (*page.id(), page)));
-                self.heads.insert(directory.clone(), Some(head));
-                self.draft = Some((directory, seat));
-                self.step(cache)
-            }
-            Some(Boarded::Missed(seat)) => {
-                (self.approach, self.draft) = (None, None);
-                self.travel(cache, Trip { seat, directory, then: Then::Rerun }, None)
-            }
-        }
-    }
-
-    fn travel(&mut self, cache: &PageCache, trip: Trip, reply: Option<Reply>) -> Turn {
-        match trip.seat.advance(cache, reply, self.truthful) {
-            Step::Call(call) => {
-                self.waiting = Waiting::Flight(Box::new(trip));
-                Turn::Call(call)
-            }
-            Step::Wait => {
-                self.waiting = Waiting::Flight(Box::new(trip));
-                Turn::Wait
-            }
-            Step::Over(end, None) => self.arrive(cache, trip, end),
-            Step::Over(end, Some(call)) => {
-                self.waiting = Waiting::Cleaning(Box::new(trip), end);
-                Turn::Call(call)
-            }
-        }
-    }
-
-    fn arrive(&mut self, cache: &PageCache, trip: Trip, end: End) -> Turn {
-        let Trip { directory, then, .. } = trip;
-        match (then, end) {
-            (Then::Finish(response, rest), End::Landed(_)) => self.next(cache, response, rest),
-            (Then::Finish(..), End::Failed(incident)) => self.fail(incident),
-            (Then::Conclude(result), End::Landed(Some(head))) => {
-                self.heads.insert(directory, Some(head));
-                self.conclude(cache, result)
-            }
-            (Then::Rerun, End::Landed(Some(head))) => {
-                self.heads.insert(directory.clone(), Some(head));
-                self.run_again(cache, directory)
-            }
-            (_, End::Lost(head)) => {
-                // What was decided stands; only the head of the work aside is looked at again.
-                if self.decided.is_none() {
-                    self.heads.clear();
-                }
-                self.heads.insert(directory.clone(), Some(head));
-                self.run_again(cache, directory)
-            }
-            (Then::Conclude(_) | Then::Rerun, End::Failed(_) | End::Landed(None)) => {
-                self.heads.remove(&directory);
-                self.run_again(cache, directory)
-            }
-        }
-    }
-
-    /// Runs the step again after a race, with new page names.
-    fn run_again(&mut self, cache: &PageCache, directory: DirectoryId) -> Turn {
-        self.attempt += 1;
-        if self.attempt >= ATTEMPTS {
-            return self.fail(format!("too many writers: {ATTEMPTS} races lost"));
-        }
-        if let (Some(group), None) = (&self.group, &self.decided) {
-            self.approach = Some(group.approach());
-        }
-        let met = self.group.as_ref().and_then(|group| group.meet(&directory));
-        self.follow(cache, directory, met)
-    }
-
     /// 503: the store did not do its part.
     fn unavailable(&mut self, what: &str, reply: &Reply) -> Turn {
         self.fail(format!("{what}: {}", reply.reason()))
@@ -623,37 +286,4 @@ fn changes(result: &Result<Outcome, Fault>, directory: &DirectoryId) -> bool {
 
 fn no_reply() -> Reply {
     Reply::Failed("no reply was handed in".to_owned())
-}
-
-fn page_incident(directory: &DirectoryId, id: &PageId, what: &str) -> String {
-    format!("page `{}` of directory `{}`: {what}", id.text(), directory.as_str())
-}
-
-/// Pages this request has loaded, which no other request's needs can push out, and those of the cache.
-struct AtHand<'a> {
-    pages: &'a HashMap<PageId, Arc<Page>>,
-    absent: &'a HashSet<PageId>,
-    cache: &'a dyn PageSource,
-}
-
-struct Nothing;
-
-impl AtHand<'_> {
-    const NOTHING: Nothing = Nothing;
-}
-
-impl PageSource for Nothing {
-    fn page(&self, _id: &PageId) -> Option<Arc<Page>> {
-        None
-    }
-}
-
-impl PageSource for AtHand<'_> {
-    fn page(&self, id: &PageId) -> Option<Arc<Page>> {
-        self.pages.get(id).cloned().or_else(|| self.cache.page(id))
-    }
-
-    fn absent(&self, id: &PageId) -> bool {
-        self.absent.contains(id)
-    }
 }
