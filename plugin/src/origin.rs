@@ -2,7 +2,7 @@
 //!
 //! All calls are made by the worker's root, so that one whose first requester has gone still serves the others.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use scim_engine::edge;
@@ -45,6 +45,10 @@ pub enum Reply {
 /// A call that is queued or under way.
 #[derive(Debug)]
 pub struct Open {
+    /// Which call this is.
+    flight: Flight,
+    /// By what Envoy knows it, once it is sent.
+    token: Option<u32>,
     /// What is asked.
     pub ask: Ask,
     /// When it was asked, in microseconds: what it tells is no older.
@@ -70,9 +74,9 @@ pub struct Call {
 #[derive(Debug, Default)]
 pub struct Calls {
     next: Flight,
-    open: HashMap<Flight, Open>,
+    /// Few: no more than may be under way.
+    open: Vec<Open>,
     queue: VecDeque<Flight>,
-    sent: HashMap<u32, Flight>,
 }
 
 impl Calls {
@@ -90,7 +94,7 @@ impl Calls {
     pub fn join_head(&mut self, directory: &DirectoryId, after: u64, waiter: Option<Context>) -> bool {
         let found = self
             .open
-            .values_mut()
+            .iter_mut()
             .find(|open| open.started > after && matches!(&open.ask, Ask::Head(id, _) if id == directory));
         found.map(|open| open.waiters.extend(waiter)).is_some()
     }
@@ -99,7 +103,7 @@ impl Calls {
     /// are waited for.
     pub fn join_pages(&mut self, ids: &mut Vec<PageId>, waiter: Option<Context>) -> usize {
         let mut joined = 0;
-        for open in self.open.values_mut() {
+        for open in self.open.iter_mut() {
             let Ask::Pages(_, asked) = &open.ask else { continue };
             let before = ids.len();
             ids.retain(|id| !asked.contains(id));
@@ -115,43 +119,45 @@ impl Calls {
     pub fn ask(&mut self, ask: Ask, now: u64, waiter: Option<Context>, request_id: Option<&str>) {
         let flight = self.next;
         self.next += 1;
-        self.open.insert(
+        self.open.push(Open {
             flight,
-            Open {
-                ask,
-                started: now,
-                waiters: waiter.into_iter().collect(),
-                request_id: request_id.map(str::to_owned),
-            },
-        );
+            token: None,
+            ask,
+            started: now,
+            waiters: waiter.into_iter().collect(),
+            request_id: request_id.map(str::to_owned),
+        });
         self.queue.push_back(flight);
     }
 
     /// The next call to send.
     pub fn next(&mut self, origin: &Origin) -> Option<Call> {
         let flight = self.queue.pop_front()?;
-        let open = self.open.get(&flight)?;
+        let open = self.open.iter().find(|open| open.flight == flight)?;
         Some(Call { flight, headers: headers(open, origin), body: body(&open.ask) })
     }
 
     /// A call was sent under that token.
     pub fn sent(&mut self, flight: Flight, token: u32) {
-        self.sent.insert(token, flight);
+        if let Some(open) = self.open.iter_mut().find(|open| open.flight == flight) {
+            open.token = Some(token);
+        }
     }
 
     /// The call of that token.
-    pub fn by_token(&mut self, token: u32) -> Option<Flight> {
-        self.sent.remove(&token)
+    pub fn by_token(&self, token: u32) -> Option<Flight> {
+        self.open.iter().find(|open| open.token == Some(token)).map(|open| open.flight)
     }
 
     /// Closes a call that was answered or could not be sent.
     pub fn close(&mut self, flight: Flight) -> Option<Open> {
-        self.open.remove(&flight)
+        let at = self.open.iter().position(|open| open.flight == flight)?;
+        Some(self.open.remove(at))
     }
 
     /// Nobody of that name waits any more.
     pub fn leave(&mut self, waiter: Context) {
-        for open in self.open.values_mut() {
+        for open in self.open.iter_mut() {
             open.waiters.retain(|other| *other != waiter);
         }
     }

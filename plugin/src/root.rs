@@ -111,7 +111,7 @@ impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, num_headers: usize, body_size: usize, _: usize) {
         let Some(worker) = &self.worker else { return };
         let reply = reply(num_headers, body_size);
-        let flight = worker.borrow_mut().flight(token);
+        let flight = worker.borrow().flight(token);
         let Some(flight) = flight else { return };
         let verdicts = worker.borrow_mut().land(flight, reply, host::now());
         self.carry_out(worker, &verdicts);

@@ -10,21 +10,10 @@ pub fn gather<T, R>(
     let mut found = Vec::new();
     let mut need = Need::default();
     for item in items {
-        match read(item) {
-            Ok(value) => found.push(value),
-            Err(Fault::Need(more)) => {
-                need.heads.extend(more.heads);
-                need.pages.extend(more.pages);
-            }
-            Err(fault) => return Err(fault),
-        }
+        found.extend(need.gather(read(item))?);
     }
-    if need == Need::default() {
-        return Ok(found);
-    }
-    need.pages.sort_unstable();
-    need.pages.dedup();
-    Err(Fault::Need(need))
+    need.settle()?;
+    Ok(found)
 }
 
 /// A read. If it needs pages, those for what is sure to be read next are asked for together with them.

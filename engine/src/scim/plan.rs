@@ -7,7 +7,7 @@ use crate::path::AttrPath;
 use crate::schema::ResourceType;
 use crate::scim::gather::gather;
 use crate::scim::layout::{self, Index, Kind};
-use crate::store::{Fault, Txn};
+use crate::store::{Fault, Txn, distinct};
 
 /// One range of keys that holds every resource a filter can match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +32,7 @@ pub fn candidates(
     if cost > limits.scan as u64 {
         return Err(too_many(limits).into());
     }
-    let mut ids: Vec<String> = gather(lookups, |lookup| lookup.ids(txn, limits))?.concat();
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(Some(ids))
+    Ok(Some(distinct(gather(lookups, |lookup| lookup.ids(txn, limits))?.concat())))
 }
 
 /// The error of a filter that would visit more than the limit.
