@@ -50,11 +50,10 @@ impl<S: Shared> Pages<S> {
     /// Removes a page.
     pub fn remove(&self, id: &PageId) {
         for part in 0..=u8::MAX {
-            let name = name(id, part);
-            if self.table.get(&name).is_none() {
+            let removed = self.table.remove(&name(id, part));
+            if removed.is_none_or(|value| value.first() == Some(&0)) {
                 return;
             }
-            self.table.remove(&name);
         }
     }
 

@@ -3,10 +3,12 @@
 mod envoy;
 mod interleaved;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use scim_engine::http::{Request, Response};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::table::{Room, Table};
@@ -249,4 +251,40 @@ fn a_table_holds_exactly_what_was_put_in_and_not_taken_out() {
     assert_eq!(table.get(&name(100)), Some(b"new".to_vec()));
     assert_eq!(table.names().len(), 67);
     assert_eq!(envoy.values().len(), 100, "no key was added");
+}
+
+#[test]
+fn what_two_workers_remember_of_a_table_never_misleads_them() {
+    let envoy = Envoy::new();
+    let tables = [(); 2].map(|()| Table::new(Rc::new(envoy.handle(0)), 100));
+    let mut random = Random(7);
+    let mut expected: BTreeMap<u8, u8> = BTreeMap::new();
+    for turn in 0..20_000 {
+        let (table, number) = (&tables[random.below(2)], u8::try_from(random.below(110)).unwrap());
+        let (name, value) = ([number; 19], u8::try_from(random.below(256)).unwrap());
+        assert_eq!(table.get(&name), expected.get(&number).map(|value| vec![*value]), "turn {turn}");
+        if expected.contains_key(&number) {
+            assert_eq!(table.remove(&name), expected.remove(&number).map(|value| vec![value]), "turn {turn}");
+        } else if table.insert(&name, &[value], Room::Reserve).is_ok() {
+            expected.insert(number, value);
+        } else {
+            assert_eq!(expected.len(), 100, "turn {turn}: there was room");
+        }
+    }
+    assert_eq!(tables[0].names().len(), expected.len());
+}
+
+#[test]
+fn in_a_crowded_table_a_worker_looks_once_for_what_it_knows() {
+    let envoy = Envoy::new();
+    let table = Table::new(Rc::new(envoy.handle(0)), 1000);
+    let names: Vec<_> = (0..700u32).map(|n| Sha256::digest(n.to_le_bytes())[..19].try_into().unwrap()).collect();
+    names.iter().for_each(|name| table.insert(name, b"page", Room::Common).unwrap());
+    let before = envoy.calls();
+    assert!(names.iter().all(|name| table.get(name).is_some()));
+    assert!(envoy.calls() - before < 710, "{} looks", envoy.calls() - before);
+    let before = envoy.calls();
+    names[..100].iter().for_each(|name| assert!(table.remove(name).is_some()));
+    names[..100].iter().for_each(|name| table.insert(name, b"page", Room::Common).unwrap());
+    assert!(envoy.calls() - before < 420, "{} calls", envoy.calls() - before);
 }
