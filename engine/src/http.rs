@@ -1,5 +1,6 @@
 //! HTTP as values: what a step is given and what it answers.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// A request as a host received it.
@@ -62,17 +63,17 @@ impl Request {
         pairs
             .map(|pair| {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                Some((percent_decode(name, true)?, percent_decode(value, true)?))
+                Some((percent_decode(name, true)?.into_owned(), percent_decode(value, true)?.into_owned()))
             })
             .collect()
     }
 }
 
 /// Undoes percent-encoding; `None` when an escape is broken or the result is not UTF-8.
-pub fn percent_decode(text: &str, plus_is_blank: bool) -> Option<String> {
+pub fn percent_decode(text: &str, plus_is_blank: bool) -> Option<Cow<'_, str>> {
     let is_encoded = text.contains('%') || plus_is_blank && text.contains('+');
     if !is_encoded {
-        return Some(text.to_owned());
+        return Some(Cow::Borrowed(text));
     }
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
@@ -87,7 +88,7 @@ pub fn percent_decode(text: &str, plus_is_blank: bool) -> Option<String> {
             other => other,
         });
     }
-    String::from_utf8(out).ok()
+    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 /// An answer, ready to send. A host adds `content-length`, for it knows how it sends.

@@ -31,6 +31,7 @@ pub trait Shared {
 
 /// Makes the keys of all slots, empty ones, so that no request ever makes a key, or waits while Envoy's table grows.
 pub fn reserve(shared: &impl Shared, slots: Slots) {
+    reserve_each(shared, slots.heads, stamp_key);
     reserve_each(shared, slots.heads, head_key);
     reserve_each(shared, slots.heads, rates::key);
     reserve_each(shared, slots.pages, page_key);
@@ -74,21 +75,37 @@ impl Known {
 }
 
 /// Heads in shared data, and those this worker has decoded.
+///
+/// A slot has two keys. Its *stamp* is read by every request, and small: what is known of the head, and which it is. The
+/// head's bytes are read by a worker that does not have that one yet. They are written first; should another worker
+/// have replaced them by the time its own stamp is lost, then they are not those of the stamp, and no head is known.
 pub struct Heads<S> {
     shared: Rc<S>,
     slots: u32,
-    decoded: QuickMap<u32, (u32, Rc<Slot>)>,
+    places: QuickMap<u32, Place>,
 }
 
-/// One slot; its layout in shared data is: byte 1 (format), then little-endian checked, barrier and floor of 8 bytes
-/// each, byte length of the directory's name, the name, and the head's bytes (none: no head).
+/// What a worker has of a slot.
+struct Place {
+    /// The stamp's key: a request does not wait for it to be formatted.
+    key: String,
+    /// Generation of the stamp that was decoded last; 0 for one that this worker wrote.
+    generation: u32,
+    slot: Rc<Slot>,
+}
+
+/// One slot; the layout of its stamp is: byte 2 (format), then little-endian checked, barrier and floor of 8 bytes each, the
+/// nonce of the head's commit (zeros: no head), and the directory's name.
 #[derive(Clone, Debug, Default)]
 struct Slot {
     directory: Option<DirectoryId>,
     known: Known,
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+
+/// Tells one head from every other.
+type Nonce = [u8; 16];
 
 /// Lost races after which an update gives up; each means that another worker's update went through.
 const ATTEMPTS: usize = 1000;
@@ -96,7 +113,7 @@ const ATTEMPTS: usize = 1000;
 impl<S: Shared> Heads<S> {
     /// Heads in that many slots.
     pub fn new(shared: Rc<S>, slots: u32) -> Self {
-        Self { shared, slots, decoded: QuickMap::default() }
+        Self { shared, slots, places: QuickMap::default() }
     }
 
     /// What is known of a directory; nothing but a barrier if another one has its slot.
@@ -135,9 +152,14 @@ impl<S: Shared> Heads<S> {
         let index = self.index(directory);
         for _ in 0..ATTEMPTS {
             let (generation, slot) = self.read(index);
-            let mut slot = slot.of(directory);
-            change(&mut slot.known);
-            if self.shared.set(&head_key(index), &slot.encode(), generation) {
+            let mut changed = slot.of(directory);
+            change(&mut changed.known);
+            if changed.nonce() != slot.nonce() {
+                self.write_head(index, &changed);
+            }
+            let place = place(&mut self.places, index);
+            if self.shared.set(&place.key, &changed.encode(), generation) {
+                (place.generation, place.slot) = (0, Rc::new(changed));
                 return;
             }
         }
@@ -145,18 +167,47 @@ impl<S: Shared> Heads<S> {
     }
 
     fn read(&mut self, index: u32) -> (Option<u32>, Rc<Slot>) {
-        let Some((value, generation)) = self.shared.get(&head_key(index)) else { return (None, Rc::default()) };
-        if let Some((_, slot)) = self.decoded.get(&index).filter(|(decoded, _)| *decoded == generation) {
-            return (Some(generation), Rc::clone(slot));
+        let place = place(&mut self.places, index);
+        let Some((stamp, generation)) = self.shared.get(&place.key) else { return (None, Rc::default()) };
+        if place.generation != generation {
+            let slot = decode(&*self.shared, index, &stamp, &place.slot).unwrap_or_default();
+            (place.generation, place.slot) = (generation, Rc::new(slot));
         }
-        let slot = Rc::new(Slot::decode(&value).unwrap_or_default());
-        self.decoded.insert(index, (generation, Rc::clone(&slot)));
-        (Some(generation), slot)
+        (Some(generation), Rc::clone(&place.slot))
+    }
+
+    fn write_head(&self, index: u32, slot: &Slot) {
+        let Some(head) = &slot.known.head else { return };
+        let key = head_key(index);
+        let generation = self.shared.get(&key).map(|(_, generation)| generation);
+        // A lost race means that another worker has a head to put there, and a stamp to follow.
+        self.shared.set(&key, head.bytes(), generation);
     }
 
     fn index(&self, directory: &DirectoryId) -> u32 {
         slot_of(directory.as_str().as_bytes(), self.slots)
     }
+}
+
+fn place(places: &mut QuickMap<u32, Place>, index: u32) -> &mut Place {
+    places.entry(index).or_insert_with(|| Place { key: stamp_key(index), generation: 0, slot: Rc::default() })
+}
+
+/// The slot of a stamp, with the head that the worker has already if it is that one.
+fn decode(shared: &impl Shared, index: u32, stamp: &[u8], last: &Slot) -> Option<Slot> {
+    let (mut slot, nonce) = Slot::decode(stamp)?;
+    slot.known.head = if last.nonce() == nonce {
+        last.known.head.clone()
+    } else {
+        let (bytes, _) = shared.get(&head_key(index))?;
+        let head = Head::decode(bytes.into()).ok().map(Arc::new);
+        head.filter(|head| head.recent().first() == nonce.as_ref())
+    };
+    Some(slot)
+}
+
+fn stamp_key(index: u32) -> String {
+    format!("stamp-{index}")
 }
 
 fn head_key(index: u32) -> String {
@@ -174,35 +225,30 @@ impl Slot {
         Self { directory: Some(directory.clone()), known }
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let name = self.directory.as_ref().map_or("", DirectoryId::as_str);
-        let head = self.known.head.as_ref().map_or(&[][..], |head| head.bytes());
-        let mut value = Vec::with_capacity(26 + name.len() + head.len());
-        value.push(FORMAT);
-        for number in [self.known.checked, self.known.barrier, self.known.floor] {
-            value.extend_from_slice(&number.to_le_bytes());
-        }
-        value.push(u8::try_from(name.len()).unwrap_or(0));
-        value.extend_from_slice(name.as_bytes());
-        value.extend_from_slice(head);
-        value
+    /// Which head it has.
+    fn nonce(&self) -> Option<Nonce> {
+        self.known.head.as_ref()?.recent().first().copied()
     }
 
-    fn decode(value: &[u8]) -> Option<Self> {
-        let rest = value.strip_prefix(&[FORMAT])?;
+    fn encode(&self) -> Vec<u8> {
+        let Known { checked, barrier, floor, .. } = self.known;
+        let name = self.directory.as_ref().map_or("", DirectoryId::as_str);
+        let nonce = self.nonce().unwrap_or_default();
+        let [checked, barrier, floor] = [checked, barrier, floor].map(u64::to_le_bytes);
+        [&[FORMAT], &checked[..], &barrier, &floor, &nonce, name.as_bytes()].concat()
+    }
+
+    /// All but the head, and which that is.
+    fn decode(stamp: &[u8]) -> Option<(Self, Option<Nonce>)> {
+        let rest = stamp.strip_prefix(&[FORMAT])?;
         let (checked, rest) = rest.split_first_chunk()?;
         let (barrier, rest) = rest.split_first_chunk()?;
         let (floor, rest) = rest.split_first_chunk()?;
-        let (length, rest) = rest.split_first()?;
-        let (name, head) = rest.split_at_checked(usize::from(*length))?;
-        let head = if head.is_empty() { None } else { Some(Arc::new(Head::decode(head.into()).ok()?)) };
-        let known = Known {
-            head,
-            checked: u64::from_le_bytes(*checked),
-            barrier: u64::from_le_bytes(*barrier),
-            floor: u64::from_le_bytes(*floor),
-        };
-        Some(Self { directory: DirectoryId::new(std::str::from_utf8(name).ok()?), known })
+        let (nonce, name) = rest.split_first_chunk()?;
+        let [checked, barrier, floor] = [checked, barrier, floor].map(|number| u64::from_le_bytes(*number));
+        let known = Known { head: None, checked, barrier, floor };
+        let directory = DirectoryId::new(std::str::from_utf8(name).ok()?);
+        Some((Self { directory, known }, Some(*nonce).filter(|nonce| *nonce != Nonce::default())))
     }
 }
 

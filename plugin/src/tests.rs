@@ -1,6 +1,8 @@
 //! The worker against a real origin: the engine over a store in memory. Envoy is played by [`Place`].
 
+mod again;
 mod decision;
+mod shared;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -119,6 +121,7 @@ impl Origin {
 
 /// Some workers of one Envoy, and their origin.
 struct Place {
+    config: Rc<Config>,
     origin: Origin,
     shared: Rc<Memory>,
     workers: Vec<RefCell<Worker<Rc<Memory>>>>,
@@ -155,21 +158,25 @@ impl Place {
     fn with_pages(settings: Value, page_bytes: usize) -> Self {
         let mut document = json!({ "mode": "origin", "origin": { "cluster": "o", "credential": "edge-secret" } });
         document.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
-        let config = Rc::new(Config::parse(document.to_string().as_bytes()).unwrap());
-        let shared = Rc::new(Memory::default());
-        let worker = || RefCell::new(Worker::new(Rc::clone(&config), Rc::new(Rc::clone(&shared))));
         let mut place = Self {
+            config: Rc::new(Config::parse(document.to_string().as_bytes()).unwrap()),
             origin: Origin::new(page_bytes),
-            workers: vec![worker(), worker()],
-            shared,
+            workers: Vec::new(),
+            shared: Rc::default(),
             now: Cell::new(START),
             contexts: Cell::new(0),
             calls: RefCell::default(),
             vendor: String::new(),
         };
+        place.workers = [(); 2].map(|()| RefCell::new(place.worker())).into();
         let login = json!({ "clientId": "vendor", "secret": "vendor-secret" });
         place.vendor = text(&place.manage("POST", "/auth/vendor/", &login), "token");
         place
+    }
+
+    /// A worker that knows nothing yet but what all share.
+    fn worker(&self) -> Worker<Rc<Memory>> {
+        Worker::new(Rc::clone(&self.config), Rc::new(Rc::clone(&self.shared)))
     }
 
     /// A management request, straight to the origin.

@@ -11,6 +11,7 @@
 //!
 //! What is refused here is noted, and told to the origin by and by.
 
+mod again;
 mod decide;
 
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ use scim_engine::env::{Env, Timestamp};
 use scim_engine::error::{Kind, ScimError};
 use scim_engine::http::{Request, Response};
 use scim_engine::scim::{self, Access};
-use scim_engine::store::{DirectoryId, Fault, Head, Need, PageId, View};
+use scim_engine::store::{DirectoryId, Fault, Head, Need, Outcome, PageId, View};
 
 use crate::bucket::Bucket;
 use crate::config::Config;
@@ -43,9 +44,6 @@ pub const VERSION_HEADER: &str = "x-scim-version";
 
 /// Bytes of an answer's head, about.
 const ANSWER_HEAD: usize = 512;
-
-/// Bytes of what an answer depends on, about.
-const KEY: usize = 512;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,7 +240,7 @@ impl<S: Shared> Worker<S> {
     }
 
     /// The call of that token.
-    pub fn flight(&mut self, token: u32) -> Option<Flight> {
+    pub fn flight(&self, token: u32) -> Option<Flight> {
         self.calls.by_token(token)
     }
 
@@ -399,8 +397,17 @@ impl<S: Shared> Worker<S> {
             Ok(current) => current,
             Err(verdict) => return verdict,
         };
-        if current.head.as_ref().is_some_and(names_networks) {
+        let record = current.head.as_ref().and_then(record);
+        if record.as_deref().is_some_and(names_networks) {
             ticket.locate();
+        }
+        let at = Timestamp(ticket.arrived / 1000);
+        let key = match (&current.head, &record) {
+            (Some(head), Some(record)) => again::key(head, record, &ticket.request, at),
+            _ => None,
+        };
+        if let Some(Verdict::Answer(kept)) = key.as_ref().and_then(|key| self.answers.get(key)) {
+            return if self.has_share(ticket, now) { self.give(ticket, &current, kept) } else { answer(too_many()) };
         }
         ticket.seen = current.head.clone();
         match self.step(ticket, &current, scim::admit) {
@@ -410,7 +417,7 @@ impl<S: Shared> Worker<S> {
             }
             _ if !self.has_share(ticket, now) => answer(too_many()),
             admitted => match ticket.request.method.as_str() {
-                "GET" | "HEAD" | "OPTIONS" => self.read(context, ticket, &current, admitted, now),
+                "GET" | "HEAD" | "OPTIONS" => self.read(context, ticket, &current, admitted, key, now),
                 _ => self.pass_on(ticket, &current, admitted),
             },
         }
@@ -512,39 +519,40 @@ impl<S: Shared> Worker<S> {
         ticket: &mut Ticket,
         current: &Current,
         admitted: Result<Access, Fault>,
+        key: Option<Vec<u8>>,
         now: u64,
     ) -> Verdict {
-        let step = admitted.and_then(|_| self.answer(ticket, current));
-        if ticket.fetch == Fetch::None && !matches!(step, Err(Fault::Refused(_))) {
-            self.measure_lookup("pages", step.is_ok());
-        }
-        match step {
-            Ok(response) => {
-                self.measured.push((Metric::AnswerAge, current.age / 1000));
-                self.measured.extend(current.stale.map(|_| (Metric::StaleAnswers, 1)));
-                Verdict::Answer(mark(response, current.stale))
+        match admitted.and_then(|_| self.step(ticket, current, scim::read)) {
+            Ok(Outcome { response, .. }) => {
+                let response = Rc::new(response);
+                if let Some(key) = key {
+                    let size = response.body.len() + ANSWER_HEAD;
+                    self.answers.keep(key, Verdict::Answer(Rc::clone(&response)), size);
+                }
+                self.give(ticket, current, response)
             }
             Err(Fault::Refused(response)) => Verdict::Answer(mark(response.into(), current.stale)),
-            Err(Fault::Need(_)) if current.stale.is_some() || ticket.fetch == Fetch::Failed => unavailable(),
-            Err(Fault::Need(need)) => self.fetch(context, ticket, need, now),
+            Err(Fault::Need(need)) => {
+                self.measure_pages(ticket, false);
+                if current.stale.is_some() || ticket.fetch == Fetch::Failed {
+                    return unavailable();
+                }
+                self.fetch(context, ticket, need, now)
+            }
             Err(Fault::Damaged(what)) => {
+                self.measure_pages(ticket, false);
                 log::error!("{what}");
                 forward(current)
             }
         }
     }
 
-    /// The answer to an admitted read: the one given before, while nothing has changed, or one made now.
-    fn answer(&mut self, ticket: &Ticket, current: &Current) -> Result<Rc<Response>, Fault> {
-        let key = current.head.as_ref().and_then(|head| answer_key(head, &ticket.request));
-        if let Some(Verdict::Answer(kept)) = key.as_ref().and_then(|key| self.answers.get(key)) {
-            return Ok(kept);
-        }
-        let response = Rc::new(self.step(ticket, current, scim::read)?.response);
-        if let Some(key) = key {
-            self.answers.keep(key, Verdict::Answer(Rc::clone(&response)), response.body.len() + ANSWER_HEAD);
-        }
-        Ok(response)
+    /// Gives the answer to a read.
+    fn give(&mut self, ticket: &Ticket, current: &Current, response: Rc<Response>) -> Verdict {
+        self.measure_pages(ticket, true);
+        self.measured.push((Metric::AnswerAge, current.age / 1000));
+        self.measured.extend(current.stale.map(|_| (Metric::StaleAnswers, 1)));
+        Verdict::Answer(mark(response, current.stale))
     }
 
     /// Steps 3 and 4 of a request that the origin answers.
@@ -595,6 +603,13 @@ impl<S: Shared> Worker<S> {
     fn measure_lookup(&mut self, cache: &'static str, hit: bool) {
         let result = if hit { "hit" } else { "miss" };
         self.measured.push((Metric::Lookups { cache, result }, 1));
+    }
+
+    /// A request looks for its pages once, however often it is run.
+    fn measure_pages(&mut self, ticket: &Ticket, hit: bool) {
+        if ticket.fetch == Fetch::None {
+            self.measure_lookup("pages", hit);
+        }
     }
 
     fn measure_call(&mut self, ask: &Ask, reply: &Reply, took: u64) {
@@ -650,8 +665,8 @@ fn record(head: &Arc<Head>) -> Option<Arc<Record>> {
 }
 
 /// Whether a token of the connection is good in some networks only.
-fn names_networks(head: &Arc<Head>) -> bool {
-    record(head).is_some_and(|record| record.tokens.iter().any(|token| !token.cidrs.is_empty()))
+fn names_networks(record: &Record) -> bool {
+    record.tokens.iter().any(|token| !token.cidrs.is_empty())
 }
 
 enum Landed {
@@ -665,20 +680,6 @@ pub fn has_one_bearer(request: &Request) -> bool {
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let scheme = value.get(..7).unwrap_or_default();
     scheme.eq_ignore_ascii_case(b"bearer ") && (8..=512).contains(&value.len()) && value.is_ascii()
-}
-
-/// Everything the answer to an admitted read depends on. The latest commit's nonce stands for the directory, record
-/// included; no field of a head holds a line feed.
-fn answer_key(head: &Head, request: &Request) -> Option<Vec<u8>> {
-    let fields = scim::VARY.iter().map(|name| request.headers.iter().find(|(n, _)| n == name));
-    let fields = fields.map(|field| field.map_or(&b"\n"[..], |(_, value)| value.as_slice()));
-    let mut key = Vec::with_capacity(KEY);
-    key.extend_from_slice(head.recent().first()?);
-    for part in [request.method.as_bytes(), request.target.as_bytes()].into_iter().chain(fields) {
-        key.extend_from_slice(part);
-        key.push(b'\n');
-    }
-    Some(key)
 }
 
 /// What `content-length` says, if anything.

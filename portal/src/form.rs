@@ -13,7 +13,7 @@ impl Form {
         let text = std::str::from_utf8(&request.body).unwrap_or_default();
         let pairs = text.split('&').filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;
-            Some((percent_decode(name, true)?, percent_decode(value, true)?))
+            Some((percent_decode(name, true)?.into_owned(), percent_decode(value, true)?.into_owned()))
         });
         Self(pairs.collect())
     }

@@ -32,6 +32,8 @@ mod roles;
 pub mod session;
 mod shown;
 
+use std::borrow::Cow;
+
 use scim_engine::env::Env;
 use scim_engine::http::{Request, percent_decode};
 use scim_engine::store::{Fault, Outcome, View};
@@ -51,9 +53,9 @@ pub fn user_token(request: &Request) -> Option<String> {
 /// Heads and pages to be loaded first. What the API refuses becomes a page that says so.
 pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
     let path = request.path().trim_end_matches('/');
-    let decoded: Option<Vec<String>> = path.split('/').skip(1).map(|part| percent_decode(part, false)).collect();
+    let decoded: Option<Vec<Cow<'_, str>>> = path.split('/').skip(1).map(|part| percent_decode(part, false)).collect();
     let decoded = decoded.unwrap_or_default();
-    let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
     match segments.as_slice() {
         ["assets", ..] => Ok(page::answer(assets::serve(path))),
         ["dashboard", rest @ ..] => dashboard::handle(rest, request, view, env),

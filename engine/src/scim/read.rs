@@ -20,8 +20,9 @@ use crate::scim::write::not_found;
 use crate::scim::{discovery, list};
 use crate::store::{Fault, Txn};
 
-/// Header fields of a request that the answer to an admitted read can depend on.
-pub const VARY: [&str; 5] = ["host", "x-forwarded-host", "x-forwarded-proto", "if-match", "if-none-match"];
+/// Header fields of a request that the answer to a read can depend on, besides its credential.
+pub const VARY: [&str; 6] =
+    ["host", "x-forwarded-host", "x-forwarded-proto", "if-match", "if-none-match", "content-encoding"];
 
 /// What answering an admitted request takes.
 pub struct Reader<'a> {

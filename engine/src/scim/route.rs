@@ -1,5 +1,7 @@
 //! Routes: what a SCIM path names (RFC 7644 section 3.2).
 
+use std::borrow::Cow;
+
 use crate::env::Env;
 use crate::http::{Request, percent_decode};
 use crate::scim::layout::Kind;
@@ -57,10 +59,10 @@ impl Route {
 impl Endpoint {
     /// The endpoint a path below the base names, with or without a slash in front or behind.
     pub fn parse(path: &str) -> Self {
-        let decoded: Option<Vec<String>> =
+        let decoded: Option<Vec<Cow<'_, str>>> =
             path.trim_matches('/').split('/').map(|segment| percent_decode(segment, false)).collect();
         let Some(decoded) = decoded else { return Self::Unknown };
-        let segments: Vec<&str> = decoded.iter().map(String::as_str).collect();
+        let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         match segments.as_slice() {
             [""] => Self::Root,
             [".search"] => Self::Search(None),
