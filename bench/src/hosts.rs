@@ -22,6 +22,9 @@ use crate::world::{BULK, operation};
 /// Operations of one Bulk request while loading.
 const LOAD: usize = 500;
 
+/// Groups of a busy user.
+const GROUPS: usize = 100;
+
 /// Users that have room in the table of local mode.
 const LOCAL_USERS: usize = 100_000;
 
@@ -64,6 +67,8 @@ struct Filled {
     users: Vec<String>,
     /// Users in no group, so many for each way.
     spare: Vec<String>,
+    /// Users in 100 groups, so many for each way.
+    busy: Vec<String>,
     empty: String,
     all: String,
 }
@@ -136,15 +141,20 @@ impl Hosts {
 }
 
 fn fill(idp: &Idp<Deployment>, users: usize, spare: usize) -> Result<Filled> {
-    let mut ids = load(idp, "/Users", (0..users + spare).map(person))?;
+    let mut ids = load(idp, "/Users", (0..users + 2 * spare).map(person))?;
+    let busy = ids.split_off(users + spare);
     let spare = ids.split_off(users);
+    let crowd: Vec<Value> = busy.iter().map(|id| json!({ "value": id })).collect();
+    for number in 0..GROUPS {
+        idp.accept("POST", "/Groups", Some(&json!({ "displayName": format!("Crowd {number}"), "members": crowd })))?;
+    }
     let groups = load(idp, "/Groups", ["None", "All"].iter().map(|name| json!({ "displayName": name })))?;
     let [empty, all] = [0, 1].map(|at| format!("/Groups/{}?excludedAttributes=members", groups[at]));
     for some in ids.chunks(LOAD) {
         let value: Vec<Value> = some.iter().map(|id| json!({ "value": id, "type": "User" })).collect();
         idp.accept("PATCH", &all, Some(&operation("add", "members", &Value::Array(value))))?;
     }
-    Ok(Filled { users: ids, spare, empty, all })
+    Ok(Filled { users: ids, spare, busy, empty, all })
 }
 
 /// Makes resources in large steps; their ids.
@@ -174,14 +184,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Whichever turn it is, every write changes something.
+    /// Reads first, so that an edge finds out what it costs to have nothing yet. Whichever turn it is, every write changes
+    /// something.
     fn measure(&mut self, filled: &Filled, turn: usize) -> Result<()> {
-        let Filled { users, spare, empty, all } = filled;
+        let Filled { users, spare, busy, empty, all } = filled;
         let any = |i: usize| i.wrapping_mul(7919) % users.len();
         let user = |i: usize| format!("/Users/{}", users[any(i)]);
         let offset = self.samples * turn;
-        let first = users.len() + spare.len() + offset;
-        self.sample("create a user", |i| ("POST", "/Users".into(), Some(person(first + i))))?;
         for time in ["", ", again"] {
             self.sample(&format!("get a user by id{time}"), |i| ("GET", user(i), None))?;
             self.sample(&format!("filter by userName{time}"), |i| {
@@ -189,19 +198,28 @@ impl Run<'_> {
                 ("GET", format!("/Users?filter=userName%20eq%20%22{name}%22"), None)
             })?;
         }
-        let active = json!(turn % 2 == 1);
-        self.sample("PATCH active", |i| ("PATCH", user(i), Some(operation("replace", "active", &active))))?;
         for (place, index) in [("start", 1), ("middle", users.len() / 2), ("end", users.len() - 50)] {
             let path = format!("/Users?startIndex={index}&count=50");
             self.sample(&format!("list 50, {place}"), |_| ("GET", path.clone(), None))?;
         }
+        let page = self.way.idp.accept("GET", "/Users?cursor&count=100", None)?;
+        let cursor = page["nextCursor"].as_str().context("no cursor")?;
+        self.sample("list 50 by cursor", |_| ("GET", format!("/Users?cursor={cursor}&count=50"), None))?;
+        let first = users.len() + spare.len() + busy.len() + offset;
+        self.sample("create a user", |i| ("POST", "/Users".into(), Some(person(first + i))))?;
+        let active = json!(turn % 2 == 1);
+        self.sample("PATCH active", |i| ("PATCH", user(i), Some(operation("replace", "active", &active))))?;
         for (name, group) in [("an empty group", empty), ("a group of all", all)] {
             self.sample(&format!("add a member to {name}"), |i| {
                 let member = json!([{ "value": spare[offset + i] }]);
                 ("PATCH", group.clone(), Some(operation("add", "members", &member)))
             })?;
         }
-        Ok(())
+        self.sample("remove a member of all", |i| {
+            let member = format!("members[value eq \"{}\"]", spare[offset + i]);
+            ("PATCH", all.clone(), Some(operation("remove", &member, &Value::Null)))
+        })?;
+        self.sample("delete a user in 100 groups", |i| ("DELETE", format!("/Users/{}", busy[offset + i]), None))
     }
 
     fn sample(&mut self, name: &str, asked: impl Fn(usize) -> (&'static str, String, Option<Value>)) -> Result<()> {
