@@ -4,6 +4,18 @@ use serde_json::{Map, Value};
 
 use crate::connections::error::ApiError;
 use crate::http::Request;
+use crate::json;
+
+/// The JSON a client sent.
+///
+/// # Errors
+/// 400 when it is none, or gives a name twice.
+pub fn json(request: &Request) -> Result<Value, ApiError> {
+    json::read(&request.body).map_err(|error| {
+        let ambiguous = format!("the body is ambiguous: {error}");
+        ApiError::malformed(if error.is_data() { &ambiguous } else { "the body is not json" })
+    })
+}
 
 /// A JSON object a client sent. Fields nobody asks for are left alone: real clients send more than the contract.
 #[derive(Debug, Default)]
@@ -15,8 +27,7 @@ impl Body {
     /// # Errors
     /// 400 when it is not a JSON object.
     pub fn parse(request: &Request) -> Result<Self, ApiError> {
-        let value = serde_json::from_slice(&request.body).map_err(|_| ApiError::malformed("the body is not json"))?;
-        Self::of(value)
+        Self::of(json(request)?)
     }
 
     /// Reads the body of a request that may come without one.
@@ -94,5 +105,23 @@ impl Body {
         let texts = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
         let texts = texts.ok_or_else(|| ApiError::invalid(name, "must be a list of texts"))?;
         if texts.len() > 64 { Err(ApiError::invalid(name, "has more than 64 entries")) } else { Ok(Some(texts)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_says_one_thing_twice_is_refused_by_name() {
+        let why = |body: &str| {
+            let request = Request { body: body.into(), ..Request::default() };
+            let response = Body::parse(&request).unwrap_err().response();
+            assert_eq!(response.status, 400, "{body}");
+            String::from_utf8(response.body).unwrap()
+        };
+        assert!(why(r#"{"source":"okta","source":"azure-ad"}"#).contains("`source` is given twice"));
+        assert!(why(r#"{"source":"#).contains("not json"));
+        assert!(why("[]").contains("must be a json object"));
     }
 }

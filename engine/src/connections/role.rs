@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::connections::body::Body;
+use crate::connections::body::{self, Body};
 use crate::connections::environment::{Environment, decode, end, key, start};
 use crate::connections::error::{ApiError, JSON};
 use crate::connections::permission::{Grants, Permission};
@@ -100,8 +100,7 @@ pub fn list(environment: &Environment<'_>) -> Result<Response, Fault> {
 /// # Errors
 /// 400, 409 for a key that is taken.
 pub fn create(request: &Request, environment: &mut Environment<'_>, env: &Env<'_>) -> Result<Response, Fault> {
-    let body = serde_json::from_slice(&request.body).map_err(|_| ApiError::malformed("the body is not json"))?;
-    let answer = match body {
+    let answer = match body::json(request)? {
         Value::Array(bodies) if bodies.is_empty() => Err(ApiError::malformed("the list holds no role"))?,
         Value::Array(bodies) if bodies.len() > MAX_ROLES => Err(ApiError::malformed("too many roles"))?,
         Value::Array(bodies) => {

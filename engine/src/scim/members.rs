@@ -1,6 +1,6 @@
 //! Membership: one entry for the group, one for the member, always both (RFC 7643 sections 4.1.2 and 4.2).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use crate::schema::{Attribute, ResourceType};
 use crate::scim::directory::{self, decode};
 use crate::scim::gather::gather;
 use crate::scim::layout::{self, Kind};
-use crate::store::{Fault, Need, Txn};
+use crate::store::{Fault, Need, Txn, distinct};
 
 type Member = Map<String, Value>;
 
@@ -238,7 +238,7 @@ pub fn groups_of(txn: &Txn<'_>, ids: &[String], limits: &Limits) -> Result<Vec<V
     let mut visited: Vec<HashSet<String>> = vec![HashSet::new(); ids.len()];
     let mut frontier: Vec<(usize, String)> = ids.iter().cloned().enumerate().collect();
     for depth in 0..=DEPTH {
-        let distinct: BTreeSet<&String> = frontier.iter().map(|(_, id)| id).collect();
+        let distinct = distinct(frontier.iter().map(|(_, id)| id));
         let read = |id: &String| Ok((id.clone(), Place::read(txn, id, depth, limits)?));
         let places: HashMap<String, Place> = gather(distinct, read)?.into_iter().collect();
         let mut next = Vec::new();

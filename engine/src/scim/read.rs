@@ -6,6 +6,7 @@ use crate::connections::record::Record;
 use crate::env::{Env, Limits};
 use crate::error::{Kind as Wrong, SCIM_JSON, ScimError};
 use crate::http::{Request, Response};
+use crate::json;
 use crate::project::Projection;
 use crate::schema::Registry;
 use crate::scim::access::Entered;
@@ -88,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     fn search(&self, txn: &Txn<'_>, kinds: &[Kind]) -> Result<Response, Fault> {
-        let query = Query::of_body(&self.body(|body| serde_json::from_slice(body))?, self.limits())?;
+        let query = Query::of_body(&self.body()?, self.limits())?;
         let body = list::respond(txn, &self.renderer(), kinds, &query)?;
         Ok(Response::json(200, SCIM_JSON, &body))
     }
@@ -104,12 +105,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The request's body, as `read` reads it.
-    pub fn body(&self, read: fn(&[u8]) -> Result<Value, serde_json::Error>) -> Result<Value, ScimError> {
+    pub fn body(&self) -> Result<Value, ScimError> {
         let limit = self.env.config.limits.body;
         if self.request.body.len() > limit {
             return Err(ScimError::new(Wrong::TooLarge, format!("the body is larger than {limit} bytes")));
         }
-        read(&self.request.body).map_err(|error| {
+        json::read(&self.request.body).map_err(|error| {
             let what = if error.is_data() { "ambiguous" } else { "not JSON" };
             ScimError::new(Wrong::InvalidSyntax, format!("the body is {what}: {error}"))
         })

@@ -8,7 +8,6 @@ use crate::connections::record::Token;
 use crate::env::{Env, Timestamp};
 use crate::error::SCIM_JSON;
 use crate::http::{Request, Response};
-use crate::json;
 use crate::log::{self, Scribe, operation};
 use crate::project::Projection;
 use crate::scim::access::Entered;
@@ -54,7 +53,7 @@ impl Service<'_> {
         let Entered { route, record, token, mut txn } = entered;
         let mut record = Arc::unwrap_or_clone(record);
         let projection = query::projection(self.request)?;
-        let body = if self.request.method == "DELETE" { Value::Null } else { self.reader.body(json::read)? };
+        let body = if self.request.method == "DELETE" { Value::Null } else { self.reader.body()? };
         let (strict, revive) = (record.settings.strict, record.settings.revive);
         let scribe = Scribe::new(self.request, self.reader.registry(), self.env);
         let renderer = self.reader.renderer();

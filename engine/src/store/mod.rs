@@ -225,7 +225,7 @@ impl Need {
 }
 
 /// Each once, in order. A set is less code than a sort, which counts in an edge.
-pub(crate) fn distinct<T: Ord>(some: Vec<T>) -> Vec<T> {
+pub(crate) fn distinct<T: Ord>(some: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut set = BTreeSet::new();
     set.extend(some);
     set.into_iter().collect()

@@ -153,7 +153,7 @@ fn keeps_bodies(scene: &Scene) -> Result<()> {
         for (size, status) in [(BODY, 201), (BODY + 1, 413), (5 * BODY, 413)] {
             // A client that is still sending may lose the answer to the reset behind it, and asks again.
             let ask = |_| idp.send("POST", "/Users", Some(&user_of_size(way, size))).ok();
-            let answer = (0..5).find_map(ask).with_context(|| format!("{size} bytes by {way}: no answer"))?;
+            let answer = (0..20).find_map(ask).with_context(|| format!("{size} bytes by {way}: no answer"))?;
             let checked = if status == 201 {
                 ensure!(answer.status == 201, "{size} bytes by {way}: {}", answer.brief());
                 Ok(())
