@@ -8,6 +8,7 @@
 //! | `GET /edge/v1/heads/{directory}` | 200, a frame of the head and of pages newer than the edge's version; `ETag: "version"` |
 //! | the same with `If-None-Match: "version"` | 304 when the edge's head is current |
 //! | `POST /edge/v1/pages/{directory}`, body: page ids of 18 bytes each | 200, a frame with each page, or that it is missing |
+//! | the same with `x-scim-reads: TARGET` | with pages more that a GET of this target visits after them |
 //! | `POST /edge/v1/refusals/{directory}`, body: log entries as JSON | 204; see [`encode_refusals`] |
 //!
 //! A directory that does not exist is 404, as a SCIM error; without the edge's credential everything is 401.
@@ -19,12 +20,14 @@
 //! ```
 
 mod client;
+mod pages;
 mod refusals;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 pub use client::{CLIENT_HEADER, introduce, recognise};
+pub use pages::{MAX_READS, READS_HEADER};
 pub use refusals::{MAX_REFUSALS, encode_refusals};
 
 use crate::env::Env;
@@ -123,7 +126,7 @@ pub fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outco
     let (kind, directory) = route(request.path()).ok_or_else(not_found)?;
     let response = match (kind, request.method.as_str()) {
         ("heads", "GET") => head(request, &directory, view)?,
-        ("pages", "POST") => pages(request, &directory, view)?,
+        ("pages", "POST") => pages::handle(request, &directory, view, env)?,
         ("refusals", "POST") => return refusals::handle(request, &directory, view, env),
         ("heads", _) => not_allowed("GET"),
         ("pages" | "refusals", _) => not_allowed("POST"),
@@ -185,23 +188,6 @@ fn along(
 ) -> Result<Vec<std::sync::Arc<store::Page>>, Fault> {
     let Some(known) = known.filter(|known| *known < head.version()) else { return Ok(Vec::new()) };
     Ok(store::pages_since(head, known, MAX_ALONG, directory, view.pages)?.unwrap_or_default())
-}
-
-fn pages(request: &Request, directory: &DirectoryId, view: &View<'_>) -> Result<Response, Fault> {
-    let ids = decode_ids(&request.body)
-        .ok_or_else(|| ScimError::new(Kind::InvalidSyntax, "the body is not a list of page ids"))?;
-    if ids.len() > MAX_PAGES {
-        return Err(ScimError::new(Kind::TooLarge, format!("more than {MAX_PAGES} pages at once")).into());
-    }
-    let found: Vec<_> = ids.iter().map(|id| (*id, view.pages.page(id))).collect();
-    let unseen = found.iter().filter(|(id, page)| page.is_none() && !view.pages.absent(id));
-    let need = Need { heads: Vec::new(), pages: unseen.map(|(id, _)| (directory.clone(), *id)).collect() };
-    need.settle()?;
-    let items: Vec<_> = found
-        .iter()
-        .map(|(id, page)| page.as_ref().map_or(Item::Missing(*id), |page| Item::Page(page.bytes())))
-        .collect();
-    Ok(frame(&items))
 }
 
 fn frame(items: &[Item<'_>]) -> Response {
@@ -329,6 +315,9 @@ mod tests {
         asked.body = encode_ids(&ids);
         let frame = answer(&asked, None, &config).body;
         assert_eq!(decode(&frame).unwrap(), ids.map(Item::Missing));
+        // What is read elsewhere has nothing to do with it.
+        asked.headers.push((READS_HEADER.into(), b"/directory/resources/scim/v2.0/c-2/Users".to_vec()));
+        assert_eq!(answer(&asked, None, &config).body, frame);
         asked.body.pop();
         assert_eq!(answer(&asked, None, &config).status, 400);
         asked.body = vec![0; 18 * (MAX_PAGES + 1)];

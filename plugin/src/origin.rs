@@ -22,8 +22,8 @@ pub type Flight = u64;
 pub enum Ask {
     /// The head of a directory, unless it is still the one known.
     Head(DirectoryId, Option<Arc<Head>>),
-    /// Pages of a directory.
-    Pages(DirectoryId, Vec<PageId>),
+    /// Pages of a directory, on behalf of the GET of that target.
+    Pages(DirectoryId, Vec<PageId>, Option<String>),
     /// To note what was refused.
     Note(DirectoryId, Vec<Entry>),
 }
@@ -104,7 +104,7 @@ impl Calls {
     pub fn join_pages(&mut self, ids: &mut Vec<PageId>, waiter: Option<Context>) -> usize {
         let mut joined = 0;
         for open in self.open.iter_mut() {
-            let Ask::Pages(_, asked) = &open.ask else { continue };
+            let Ask::Pages(_, asked, _) = &open.ask else { continue };
             let before = ids.len();
             ids.retain(|id| !asked.contains(id));
             if ids.len() < before {
@@ -166,7 +166,7 @@ impl Calls {
 fn headers(open: &Open, origin: &Origin) -> Vec<(&'static str, String)> {
     let (method, kind, directory) = match &open.ask {
         Ask::Head(directory, _) => ("GET", "heads", directory),
-        Ask::Pages(directory, _) => ("POST", "pages", directory),
+        Ask::Pages(directory, ..) => ("POST", "pages", directory),
         Ask::Note(directory, _) => ("POST", "refusals", directory),
     };
     let mut headers = vec![
@@ -181,7 +181,10 @@ fn headers(open: &Open, origin: &Origin) -> Vec<(&'static str, String)> {
     match &open.ask {
         Ask::Head(_, Some(head)) => headers.push(("if-none-match", edge::etag(head.version()))),
         Ask::Head(_, None) => {}
-        Ask::Pages(..) => headers.push(("content-type", edge::MEDIA_TYPE.to_owned())),
+        Ask::Pages(_, _, target) => {
+            headers.push(("content-type", edge::MEDIA_TYPE.to_owned()));
+            headers.extend(target.as_ref().map(|target| (edge::READS_HEADER, target.clone())));
+        }
         Ask::Note(..) => headers.push(("content-type", "application/json".to_owned())),
     }
     headers
@@ -190,7 +193,7 @@ fn headers(open: &Open, origin: &Origin) -> Vec<(&'static str, String)> {
 fn body(ask: &Ask) -> Vec<u8> {
     match ask {
         Ask::Head(..) => Vec::new(),
-        Ask::Pages(_, ids) => edge::encode_ids(ids),
+        Ask::Pages(_, ids, _) => edge::encode_ids(ids),
         Ask::Note(_, entries) => edge::encode_refusals(entries),
     }
 }

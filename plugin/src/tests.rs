@@ -62,6 +62,8 @@ struct Origin {
     config: Arc<Engine>,
     requests: Cell<u64>,
     up: Cell<bool>,
+    /// Whether it gives pages that were not asked for by name.
+    ahead: Cell<bool>,
 }
 
 fn handle(request: &Request, view: &View<'_>, env: &Env<'_>) -> Result<Outcome, Fault> {
@@ -89,6 +91,7 @@ impl Origin {
             config,
             requests: Cell::new(0),
             up: Cell::new(true),
+            ahead: Cell::new(true),
         }
     }
 
@@ -106,7 +109,8 @@ impl Origin {
             return Reply::Failed;
         }
         let header = |wanted| call.headers.iter().find(|(name, _)| *name == wanted).map(|(_, v)| v.clone()).unwrap();
-        let headers = call.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
+        let headers = call.headers.iter().filter(|(name, _)| self.ahead.get() || *name != edge::READS_HEADER);
+        let headers = headers.map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()));
         let request = Request {
             method: header(":method"),
             target: header(":path"),
@@ -280,6 +284,11 @@ impl Place {
 
     fn get(&self, worker: usize, connection: &Connection, path: &str) -> Response {
         self.ask(worker, &connection.request("GET", path, &Value::Null))
+    }
+
+    /// What the origin itself answers.
+    fn forwarded_anew(&self, connection: &Connection, path: &str) -> Response {
+        self.origin.answer(connection.request("GET", path, &Value::Null), self.now.get())
     }
 
     fn create(&self, worker: usize, connection: &Connection, name: &str) -> String {
@@ -726,8 +735,8 @@ fn a_deep_read_is_forwarded_while_the_cache_fills_until_it_needs_the_origin_no_m
     let connection = place.connection("c");
     let ids: Vec<_> = (0..300).map(|n| place.create(0, &connection, &format!("user-{n}"))).collect();
     let cold = Place { shared: Rc::default(), ..place };
-    let config = Config::parse(br#"{"mode":"origin","origin":{"cluster":"o","credential":"edge-secret"}}"#).unwrap();
-    *cold.workers[0].borrow_mut() = Worker::new(Rc::new(config), Rc::new(Rc::clone(&cold.shared)));
+    cold.workers[0].replace(cold.worker());
+    cold.origin.ahead.set(false);
     cold.asked();
     let mut rounds = 0;
     loop {
@@ -742,6 +751,49 @@ fn a_deep_read_is_forwarded_while_the_cache_fills_until_it_needs_the_origin_no_m
         assert!(rounds < 10, "the cache does not fill");
     }
     assert!(rounds > 1, "the directory was too small for this test");
+}
+
+#[test]
+fn a_deep_read_waits_for_one_fetch_whatever_it_lacks() {
+    let place = Place::with_pages(json!({ "max_staleness_ms": 60_000 }), 512);
+    let connection = place.connection("c");
+    let ids: Vec<_> = (0..300).map(|n| place.create(0, &connection, &format!("user-{n}"))).collect();
+    let cold = Place { shared: Rc::default(), ..place };
+    let paths = [
+        format!("/Users/{}", ids[150]),
+        "/Users?filter=userName%20eq%20%22user-7%22".to_owned(),
+        "/Users?startIndex=200&count=20".to_owned(),
+        "/Users?filter=userName%20sw%20%22user-2%22&sortBy=userName&count=5".to_owned(),
+    ];
+    for (turn, path) in paths.iter().enumerate() {
+        cold.workers[0].replace(cold.worker());
+        cold.shared.values.borrow_mut().clear();
+        cold.asked();
+        let answer = cold.get(0, &connection, path);
+        assert_eq!((answer.status, cold.asked()), (200, vec!["heads", "pages"]), "{path}");
+        assert_eq!(answer.body, cold.forwarded_anew(&connection, path).body, "{path}");
+        // Another one mostly finds what is above it here already.
+        let next = format!("/Users/{}", ids[(turn * 71 + 13) % 300]);
+        assert_eq!((cold.get(0, &connection, &next).status, cold.asked().len() <= 2), (200, true));
+    }
+}
+
+#[test]
+fn a_read_of_more_pages_than_a_fetch_may_bring_is_the_origins() {
+    let place = Place::with_pages(json!({ "max_staleness_ms": 60_000 }), 512);
+    let connection = place.connection("c");
+    (0..600).for_each(|n| drop(place.create(0, &connection, &format!("user-{n}"))));
+    let cold = Place { shared: Rc::default(), ..place };
+    cold.workers[0].replace(cold.worker());
+    cold.asked();
+    let (_, verdict) = cold.arrive(0, connection.request("GET", "/Users?filter=title%20eq%20%22x%22", &Value::Null));
+    assert_eq!(verdict, Verdict::Hold);
+    assert_eq!(cold.deliver(0, cold.send(0)), []);
+    let verdicts = cold.deliver(0, cold.send(0));
+    assert!(matches!(verdicts.as_slice(), [(_, Verdict::Forward)]), "{verdicts:?}");
+    assert_eq!(cold.asked(), ["heads", "pages"]);
+    let pages = cold.shared.values.borrow().keys().filter(|key| key.starts_with("page-")).count();
+    assert!((100..=256).contains(&pages), "{pages} pages came");
 }
 
 #[test]

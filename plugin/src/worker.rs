@@ -131,6 +131,13 @@ impl Ticket {
         }
     }
 
+    /// What it reads, as its origin is told: a GET of a resource or list.
+    fn reads(&self) -> Option<String> {
+        let target = &self.request.target;
+        let tells = self.pending.is_none() && target.len() <= edge::MAX_READS;
+        (tells && target.bytes().all(|byte| byte.is_ascii_graphic())).then(|| target.clone())
+    }
+
     /// The request's id, by which the origin can tell what a call was made for.
     fn id(&self) -> Option<&str> {
         let id = self.request.header("x-request-id");
@@ -252,7 +259,7 @@ impl<S: Shared> Worker<S> {
             Ask::Head(directory, known) => {
                 Landed::Head(self.replica.head_landed(&directory, known, started, &reply, now))
             }
-            Ask::Pages(directory, ids) => Landed::Pages(self.replica.pages_landed(&directory, &ids, &reply, now)),
+            Ask::Pages(directory, ids, _) => Landed::Pages(self.replica.pages_landed(&directory, &ids, &reply, now)),
             Ask::Note(_, entries) => {
                 if !matches!(reply, Reply::Answer { status: 204 | 404, .. }) {
                     self.refusals.lost(entries.len());
@@ -648,7 +655,9 @@ impl<S: Shared> Worker<S> {
         let waiter = (ticket.fetch == Fetch::None).then_some(context);
         let mut calls = self.calls.join_pages(&mut ids, waiter);
         if !ids.is_empty() {
-            self.calls.ask(Ask::Pages(ticket.directory.clone(), ids), now, waiter, ticket.id());
+            let reads = waiter.and_then(|_| ticket.reads());
+            let ask = Ask::Pages(ticket.directory.clone(), ids, reads);
+            self.calls.ask(ask, now, waiter, ticket.id());
             calls += 1;
         }
         if waiter.is_none() {
