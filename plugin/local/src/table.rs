@@ -106,8 +106,9 @@ impl<S: Shared> Table<S> {
             let value = entry.starts_with(name).then(|| entry.split_off(NAME))?;
             Some(Found { slot, generation, value })
         };
+        let mark = mark(name);
         self.sections(name, Room::Reserve).find_map(|section| {
-            let likely = section.slots().filter(|slot| self.saw(*slot, mark(name)));
+            let likely = section.slots().filter(|slot| self.saw(*slot, mark));
             let found = likely.filter_map(|slot| of(slot, self.look(slot)?)).next();
             // A slot that was never used ends its section.
             let all = || section.slots().map_while(|slot| Some((slot, self.look(slot)?)));

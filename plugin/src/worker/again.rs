@@ -9,7 +9,7 @@ use scim_engine::scim;
 use scim_engine::store::Head;
 
 /// Bytes of a key, about.
-const KEY: usize = 512;
+const KEY: usize = 256;
 
 /// Everything the answer to a read depends on that comes at `now`; `None` for what may be no read.
 ///
