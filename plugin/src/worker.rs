@@ -9,6 +9,8 @@
 //! 4. a read is answered from pages at hand, after at most one fetch. If that is not enough, the origin answers while
 //!    the cache goes on filling, so that the edge is never slower than no edge. Everything else goes to the origin.
 //!
+//! A read that was answered before from this same head is given that answer again, in the place of steps 2 and 4.
+//!
 //! What is refused here is noted, and told to the origin by and by.
 
 mod again;
