@@ -1,7 +1,7 @@
 //! The operations of one size, each many times: with nothing cached, and as an instance that has been running, which is
 //! timed.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use scim_engine::env::Limits;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ pub fn measure(users: usize, limits: &Limits) -> Result<Vec<Measured>> {
     let mut world = World::new(limits)?;
     let made = users + SAMPLES;
     let laid = made.saturating_sub(SETTLING);
-    let mut ids = world.fill("/Users", (0..laid).map(person))?;
+    let mut ids = elsewhere(|| world.fill("/Users", (0..laid).map(person)))?;
     for number in laid..made {
         let (user, _) = world.send("POST", "/Users", Some(&person(number)), Run::Warm)?;
         ids.push(user["id"].as_str().context("no id")?.to_owned());
@@ -119,7 +119,7 @@ impl Suite {
         let size = members.len();
         let group = self.world.load("/Groups", [json!({ "displayName": format!("Group of {size}") })].into_iter())?;
         let group = group.first().context("no group")?;
-        self.world.join(group, members)?;
+        elsewhere(|| self.world.join(group, members))?;
         let path = format!("/Groups/{group}");
         self.sample(&format!("add a member to {size}"), SAMPLES, &|i| {
             ("PATCH", path.clone(), Some(operation("add", "members", &json!([{ "value": spare[i] }]))))
@@ -152,6 +152,12 @@ impl Suite {
         self.measured.push(measured);
         Ok(())
     }
+}
+
+/// Fills a directory on a thread of its own, and so in a heap of its own: what that leaves free, in pieces, would slow down
+/// each allocation of what is measured after it.
+fn elsewhere<T: Send>(fill: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| scope.spawn(fill).join()).map_err(|_| anyhow!("filling a directory failed"))?
 }
 
 /// Makes a request so many times, and each of them before that without effect and with nothing cached. What is done once is
