@@ -91,11 +91,9 @@ fn growth(arguments: Growth) -> Result<()> {
 }
 
 fn print(measured: &[Measured], baseline: &[Measured]) {
-    println!("{:34} {:^29} {:^29}", "", "with nothing cached", "with an instance's cache");
-    println!(
-        "{:34} {:>13} {:>15} {:>13} {:>15} {:>13} {:>15} {:>15}",
-        "operation", "calls", "pages read", "calls", "pages read", "written", "KiB written", "median us"
-    );
+    let columns = ["calls", "pages read", "median us"].map(|title| format!("{title:>14}")).concat();
+    println!("{:33} {:^42} {:^42} {:^28}", "", "with nothing cached", "with an instance's cache", "written");
+    println!("{:33} {columns} {columns} {:>14}{:>14}", "operation", "pages", "KiB");
     for one in measured {
         // A group that the baseline is too small for is compared with its largest.
         let kin = |other: &&Measured| other.name == one.name || verb(&other.name) == verb(&one.name);
@@ -103,18 +101,19 @@ fn print(measured: &[Measured], baseline: &[Measured]) {
         let ratio = |figure: fn(&Measured) -> f64| {
             let (now, then) = (figure(one), base.map_or(0.0, figure));
             let text = if then > 0.0 { format!("{:.2}x", now / then) } else { "-".to_owned() };
-            format!("{now:.1} {text:>6}")
+            format!("{:>14}", format!("{now:.1} {text:>6}"))
         };
         println!(
-            "{:34} {:>13} {:>15} {:>13} {:>15} {:>13} {:>15} {:>15}",
+            "{:33} {}{}{} {}{}{} {}{}",
             one.name,
             ratio(|m| m.cold_calls),
             ratio(|m| m.cold_pages_read),
+            ratio(|m| m.cold_micros),
             ratio(|m| m.calls),
             ratio(|m| m.pages_read),
+            ratio(|m| m.micros),
             ratio(|m| m.pages_written),
-            ratio(|m| m.kib_written),
-            ratio(|m| m.micros)
+            ratio(|m| m.kib_written)
         );
     }
     println!();

@@ -21,8 +21,13 @@ pub fn load(txn: &Txn<'_>, kind: Kind, id: &str) -> Result<Option<Resource>, Fau
 
 /// The resources of those ids, those that exist.
 pub fn load_many(txn: &Txn<'_>, kind: Kind, ids: &[String]) -> Result<Vec<Resource>, Fault> {
+    find_many(txn, kind, ids)?.iter().flatten().map(|bytes| decode(bytes)).collect()
+}
+
+/// What is stored of those ids.
+pub fn find_many(txn: &Txn<'_>, kind: Kind, ids: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
     let keys: Vec<_> = ids.iter().map(|id| layout::resource(kind, id)).collect();
-    txn.get_many(&keys)?.iter().flatten().map(|bytes| decode(bytes)).collect()
+    txn.get_many(&keys)
 }
 
 /// Puts in a resource whose identifier is new, and its index entries, which end with it.
@@ -45,6 +50,11 @@ pub fn replace(txn: &mut Txn<'_>, kind: Kind, id: &str, old: &Resource, new: &Re
     for key in after.iter().filter(|key| !before.contains(key)) {
         txn.put(key.clone(), Vec::new());
     }
+    touch(txn, kind, id, new);
+}
+
+/// Puts a resource in the place of an older one that has the same index entries.
+pub fn touch(txn: &mut Txn<'_>, kind: Kind, id: &str, new: &Resource) {
     txn.put(layout::resource(kind, id), encode(new));
 }
 

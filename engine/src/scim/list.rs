@@ -126,7 +126,8 @@ impl Lister<'_> {
 
     /// A page of everything, in order of creation: O(log n) whatever the page.
     fn all(&self, start: &Start) -> Result<Listed, Fault> {
-        let counts = gather(self.kinds, |kind| directory::count(self.txn, &layout::resources(*kind)))?;
+        let counts = gather(self.kinds, |kind| directory::count(self.txn, &layout::resources(*kind)));
+        let counts = ahead(counts, || self.first(start))?;
         let mut skip = if let Start::Skip(skip) = start { *skip } else { 0 };
         let mut found = Vec::new();
         for (kind, count) in self.kinds.iter().zip(&counts) {
@@ -143,6 +144,17 @@ impl Lister<'_> {
         let more = found.len() > self.query.count && self.query.count > 0;
         found.truncate(self.query.count);
         Ok(Listed { found, total: counts.iter().sum(), more })
+    }
+
+    /// The entries a page begins with, for all that is known before anything is counted.
+    fn first(&self, start: &Start) -> Result<(), Fault> {
+        let (kind, skip) = match (self.kinds, start) {
+            ([first, ..], Start::Skip(skip)) if *skip == 0 || self.kinds.len() == 1 => (*first, *skip),
+            (_, Start::After(kind, _)) => (*kind, 0),
+            _ => return Ok(()),
+        };
+        let Some(range) = self.rest(kind, start) else { return Ok(()) };
+        self.txn.scan(&range.start..&range.end, skip, self.query.count + 1, false).map(drop)
     }
 
     /// The keys of a kind that come after the start of the page; `None` when all of them lie before it.
@@ -182,8 +194,9 @@ impl Lister<'_> {
     fn walk(&self, range: &Range<Vec<u8>>, descending: bool, start: &Start) -> Result<Listed, Fault> {
         let kind = self.kinds.first().copied().unwrap_or(Kind::User);
         let skip = if let Start::Skip(skip) = start { *skip } else { 0 };
-        let total = self.txn.count(&range.start..&range.end)?;
-        let entries = self.txn.scan(&range.start..&range.end, skip, self.query.count, descending)?;
+        let scan = || self.txn.scan(&range.start..&range.end, skip, self.query.count, descending);
+        let total = ahead(self.txn.count(&range.start..&range.end), scan)?;
+        let entries = scan()?;
         let ids: Vec<String> = entries.iter().map(|(key, _)| layout::indexed_id(key)).collect();
         let groups = || self.renderer.groups(self.txn, kind, &ids);
         let found = ahead(directory::load_many(self.txn, kind, &ids), groups)?;

@@ -184,36 +184,48 @@ pub fn leave_all(txn: &mut Txn<'_>, id: &str) -> Result<Vec<String>, Fault> {
     Ok(groups)
 }
 
-/// Members that one write takes out of a deleted group, beside what it is for.
-const DISSOLVED_AT_ONCE: usize = 50;
-/// Members that the deletion of a group takes out itself.
-const DISSOLVED_FIRST: usize = 500;
+/// Members that a write takes out of deleted groups, beside what it is for; and of one group, its deletion.
+const DISSOLVED: usize = 50;
+/// Deleted groups that wait for each to have so many taken out.
+const WAITING: usize = 8;
 
-/// Removes memberships of a deleted group, a bounded number; whether any may be left. What is left counts for nothing, for
-/// a membership is one of an existing group only, and later writes take it out with [`go_on`].
+/// Removes the memberships of a deleted group, if they are few; whether they are left to [`go_on`]. Until then they count for
+/// nothing, for a membership is one of an existing group only.
 pub fn dissolve(txn: &mut Txn<'_>, group: &str) -> Result<bool, Fault> {
-    dissolve_some(txn, group, DISSOLVED_FIRST)
+    let many = count(txn, group)? > DISSOLVED as u64;
+    if !many {
+        take_out(txn, group, DISSOLVED)?;
+    }
+    Ok(many)
 }
 
-/// Removes some more memberships of the first of these deleted groups, which leaves the list when none is left.
-pub fn go_on(txn: &mut Txn<'_>, dissolving: &mut Vec<String>) -> Result<(), Fault> {
-    if let Some(group) = dissolving.first()
-        && !dissolve_some(txn, group, DISSOLVED_AT_ONCE)?
-    {
+/// Removes some memberships of these deleted groups, more when many wait; a group of which none is left leaves the list.
+/// Only a commit that merges does so, for it rewrites pages anyway.
+pub fn go_on(txn: &mut Txn<'_>, dissolving: &mut Vec<String>, limits: &Limits) -> Result<(), Fault> {
+    if !txn.is_merging(limits) {
+        return Ok(());
+    }
+    let mut most = DISSOLVED * (1 + dissolving.len() / WAITING).min(10);
+    while let Some(group) = dissolving.first() {
+        let taken = take_out(txn, group, most)?;
+        if taken == most {
+            break;
+        }
+        most -= taken;
         dissolving.remove(0);
     }
     Ok(())
 }
 
-fn dissolve_some(txn: &mut Txn<'_>, group: &str, limit: usize) -> Result<bool, Fault> {
+/// Removes memberships of a group; how many.
+fn take_out(txn: &mut Txn<'_>, group: &str, most: usize) -> Result<usize, Fault> {
     let prefix = layout::members(group);
-    let entries = directory::entries(txn, &prefix, limit)?;
-    let more = entries.len() == limit;
-    for (key, _) in entries {
-        txn.remove(layout::belongs(&layout::tail(&key, &prefix), group));
-        txn.remove(key);
+    let entries = directory::entries(txn, &prefix, most)?;
+    for (key, _) in &entries {
+        txn.remove(layout::belongs(&layout::tail(key, &prefix), group));
+        txn.remove(key.clone());
     }
-    Ok(more)
+    Ok(entries.len())
 }
 
 /// Number of a group's members.

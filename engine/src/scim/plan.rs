@@ -5,6 +5,7 @@ use crate::error::{Kind as Wrong, ScimError};
 use crate::filter::{Filter, Literal, Operator};
 use crate::path::AttrPath;
 use crate::schema::ResourceType;
+use crate::scim::directory;
 use crate::scim::gather::gather;
 use crate::scim::layout::{self, Index, Kind};
 use crate::store::{Fault, Txn, distinct};
@@ -14,8 +15,10 @@ use crate::store::{Fault, Txn, distinct};
 enum Lookup {
     /// This resource, if it exists.
     Id(String),
-    /// Entries of an index below a prefix.
-    Index(Vec<u8>),
+    /// Entries of an index of exactly one value, which only one resource has if it is unique.
+    Equal { prefix: Vec<u8>, unique: bool },
+    /// Entries of an index whose values start so.
+    Starting(Vec<u8>),
     /// Groups that name a member.
     Belonging(Vec<u8>),
 }
@@ -28,11 +31,12 @@ pub fn candidates(
     filter: &Filter,
     limits: &Limits,
 ) -> Result<Option<Vec<String>>, Fault> {
-    let Some((lookups, cost)) = cheapest(txn, kind, resource_type, filter)? else { return Ok(None) };
-    if cost > limits.scan as u64 {
+    let Some(lookups) = cheapest(txn, kind, resource_type, filter)? else { return Ok(None) };
+    let ids = gather(lookups, |lookup| lookup.ids(txn, limits))?.concat();
+    if ids.len() > limits.scan {
         return Err(too_many(limits).into());
     }
-    Ok(Some(distinct(gather(lookups, |lookup| lookup.ids(txn, limits))?.concat())))
+    Ok(Some(distinct(ids)))
 }
 
 /// The error of a filter that would visit more than the limit.
@@ -42,49 +46,44 @@ pub fn too_many(limits: &Limits) -> ScimError {
     ScimError::new(Wrong::TooMany, detail)
 }
 
-type Priced = (Vec<Lookup>, u64);
-
-/// The lookups whose union covers the filter, and how many entries they hold.
-fn cheapest(txn: &Txn<'_>, kind: Kind, of: &ResourceType, filter: &Filter) -> Result<Option<Priced>, Fault> {
-    Ok(match filter {
-        Filter::And(left, right) => {
-            let both = [cheapest(txn, kind, of, left)?, cheapest(txn, kind, of, right)?];
-            both.into_iter().flatten().min_by_key(|(_, cost)| *cost)
+/// The lookups whose union covers the filter.
+fn cheapest(txn: &Txn<'_>, kind: Kind, of: &ResourceType, filter: &Filter) -> Result<Option<Vec<Lookup>>, Fault> {
+    match filter {
+        Filter::And(left, right) => cheaper(txn, cheapest(txn, kind, of, left)?, cheapest(txn, kind, of, right)?),
+        Filter::Or(left, right) => {
+            let both = cheapest(txn, kind, of, left)?.zip(cheapest(txn, kind, of, right)?);
+            Ok(both.map(|(left, right)| [left, right].concat()))
         }
-        Filter::Or(left, right) => match (cheapest(txn, kind, of, left)?, cheapest(txn, kind, of, right)?) {
-            (Some((mut lookups, cost)), Some((more, more_cost))) => {
-                lookups.extend(more);
-                Some((lookups, cost.saturating_add(more_cost)))
-            }
-            _ => None,
-        },
         Filter::Compare(path, operator, Literal::String(value)) => {
-            priced(txn, named(path, of).and_then(|(name, sub)| lookup(kind, &name, sub.as_deref(), *operator, value)))?
+            let lookup = named(path, of).and_then(|(name, sub)| lookup(kind, &name, sub.as_deref(), *operator, value));
+            Ok(lookup.map(|lookup| vec![lookup]))
         }
         Filter::Element(path, inner) => match named(path, of) {
-            Some((name, _)) => element(txn, kind, &name, inner)?,
-            None => None,
+            Some((name, _)) => element(txn, kind, &name, inner),
+            None => Ok(None),
         },
-        Filter::Not(_) | Filter::Present(_) | Filter::Compare(..) => None,
-    })
+        Filter::Not(_) | Filter::Present(_) | Filter::Compare(..) => Ok(None),
+    }
 }
 
 /// The same inside `name[...]`, where paths name sub-attributes.
-fn element(txn: &Txn<'_>, kind: Kind, name: &str, inner: &Filter) -> Result<Option<Priced>, Fault> {
-    Ok(match inner {
-        Filter::And(left, right) => {
-            let both = [element(txn, kind, name, left)?, element(txn, kind, name, right)?];
-            both.into_iter().flatten().min_by_key(|(_, cost)| *cost)
-        }
+fn element(txn: &Txn<'_>, kind: Kind, name: &str, inner: &Filter) -> Result<Option<Vec<Lookup>>, Fault> {
+    match inner {
+        Filter::And(left, right) => cheaper(txn, element(txn, kind, name, left)?, element(txn, kind, name, right)?),
         Filter::Compare(path, operator, Literal::String(value)) => {
-            priced(txn, lookup(kind, name, Some(&path.name), *operator, value))?
+            Ok(lookup(kind, name, Some(&path.name), *operator, value).map(|lookup| vec![lookup]))
         }
-        _ => None,
-    })
+        _ => Ok(None),
+    }
 }
 
-fn priced(txn: &Txn<'_>, lookup: Option<Lookup>) -> Result<Option<Priced>, Fault> {
-    lookup.map(|lookup| lookup.cost(txn).map(|cost| (vec![lookup], cost))).transpose()
+/// Of two ways to answer a filter, that with fewer entries; nothing is counted where there is no choice.
+fn cheaper(txn: &Txn<'_>, left: Option<Vec<Lookup>>, right: Option<Vec<Lookup>>) -> Result<Option<Vec<Lookup>>, Fault> {
+    let (Some(left), Some(right)) = (&left, &right) else { return Ok(left.or(right)) };
+    let costs = gather([left, right], |lookups| {
+        Ok(gather(lookups, |lookup| lookup.cost(txn))?.into_iter().fold(0, u64::saturating_add))
+    })?;
+    Ok(Some(if costs.is_sorted() { left.clone() } else { right.clone() }))
 }
 
 /// The schema's spelling of a path of the core schema.
@@ -107,28 +106,33 @@ fn lookup(kind: Kind, name: &str, sub: Option<&str>, operator: Operator, value: 
         let (attribute, part) = index.attribute();
         attribute == name && part.map_or(sub.is_none(), sub_is)
     })?;
-    Some(Lookup::Index(if operator == Operator::Eq { index.exactly(value) } else { index.starting(value) }))
+    Some(match operator {
+        Operator::Eq => Lookup::Equal { prefix: index.exactly(value), unique: index.unique() },
+        _ => Lookup::Starting(index.starting(value)),
+    })
 }
 
 impl Lookup {
     fn cost(&self, txn: &Txn<'_>) -> Result<u64, Fault> {
         match self {
-            Self::Id(_) => Ok(1),
-            Self::Index(prefix) | Self::Belonging(prefix) => {
-                let range = layout::under(prefix);
-                txn.count(&range.start..&range.end)
+            Self::Id(_) | Self::Equal { unique: true, .. } => Ok(1),
+            Self::Equal { prefix, .. } | Self::Starting(prefix) | Self::Belonging(prefix) => {
+                directory::count(txn, prefix)
             }
         }
     }
 
     fn ids(self, txn: &Txn<'_>, limits: &Limits) -> Result<Vec<String>, Fault> {
-        let entries = |prefix: &[u8]| {
-            let range = layout::under(prefix);
-            txn.scan(&range.start..&range.end, 0, limits.scan, false)
-        };
+        // What starts with a letter may be the whole directory: that is refused before any of it is read.
+        if matches!(self, Self::Starting(_)) && self.cost(txn)? > limits.scan as u64 {
+            return Err(too_many(limits).into());
+        }
+        let entries = |prefix: &[u8]| directory::entries(txn, prefix, limits.scan.saturating_add(1));
         Ok(match &self {
             Self::Id(id) => vec![id.clone()],
-            Self::Index(prefix) => entries(prefix)?.iter().map(|(key, _)| layout::indexed_id(key)).collect(),
+            Self::Equal { prefix, .. } | Self::Starting(prefix) => {
+                entries(prefix)?.iter().map(|(key, _)| layout::indexed_id(key)).collect()
+            }
             Self::Belonging(prefix) => entries(prefix)?.iter().map(|(key, _)| layout::tail(key, prefix)).collect(),
         })
     }

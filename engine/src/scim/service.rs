@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::connections::record::Token;
+use crate::connections::record::{Record, Token};
 use crate::env::{Env, Timestamp};
 use crate::error::SCIM_JSON;
 use crate::http::{Request, Response};
-use crate::log::{self, Scribe, operation};
+use crate::log::{self, Entry, Scribe, operation};
 use crate::project::Projection;
 use crate::scim::access::Entered;
 use crate::scim::bulk;
+use crate::scim::gather::ahead;
 use crate::scim::layout::Kind;
 use crate::scim::precondition::Conditions;
 use crate::scim::query;
@@ -68,7 +69,8 @@ impl Service<'_> {
             dissolving,
             scribe,
         };
-        let Some(done) = self.perform(&mut writer, &route.endpoint, &token, &body)? else {
+        let done = self.perform(&mut writer, &route.endpoint, &token, &body);
+        let Some(done) = ahead(done, || writer.txn.known())? else {
             return Ok(answer(not_allowed(&route.endpoint)));
         };
         let (changed, entries) = (writer.changed, writer.scribe.entries());
@@ -84,12 +86,18 @@ impl Service<'_> {
             let aside = log::aside(self.view, &route.connection, entries, self.env);
             return Ok(Outcome { response, aside, ..Outcome::default() });
         }
-        log::keep(&mut txn, &entries, self.env)?;
-        record.hour.count(&mut txn, &entries, self.env)?;
-        members::go_on(&mut txn, &mut record.dissolving)?;
+        let noted = self.note(&mut txn, &mut record, &entries);
+        ahead(noted, || txn.known())?;
         record.note_write(&token.id, self.env.now);
         txn.set_record(record.to_bytes());
         self.commit(txn, response)
+    }
+
+    /// What goes along with a change: its entries in the log, and some of what was left for later.
+    fn note(&self, txn: &mut Txn<'_>, record: &mut Record, entries: &[Entry]) -> Result<(), Fault> {
+        log::keep(txn, entries, self.env)?;
+        record.hour.count(txn, entries, self.env)?;
+        members::go_on(txn, &mut record.dissolving, &self.env.config.limits)
     }
 
     /// The resource after the write. A PATCH of a group with more members than an answer may carry is answered without a

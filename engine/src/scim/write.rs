@@ -13,7 +13,7 @@ use crate::scim::gather::ahead;
 use crate::scim::layout::{Index, Kind};
 use crate::scim::members;
 use crate::scim::precondition::Conditions;
-use crate::scim::render::{Renderer, resource_type};
+use crate::scim::render::{Renderer, id, resource_type};
 use crate::store::{Fault, Txn};
 
 /// A directory under change.
@@ -86,14 +86,14 @@ impl Writer<'_, '_> {
     /// Removes a resource, and it from every group, at once.
     pub fn delete(&mut self, kind: Kind, id: &str, conditions: &Conditions) -> Result<(), Fault> {
         let old = self.current(kind, id, conditions)?;
-        for group in members::leave_all(self.txn, id)? {
-            self.touch(&group)?;
-        }
+        let groups = members::leave_all(self.txn, id)?;
+        directory::erase(self.txn, kind, id, &old);
+        self.changed = true;
+        ahead(self.txn.known(), || directory::find_many(self.txn, Kind::Group, &groups))?;
+        self.touch(&groups)?;
         if kind == Kind::Group {
             self.dissolving.extend(members::dissolve(self.txn, id)?.then(|| id.to_owned()));
         }
-        directory::erase(self.txn, kind, id, &old);
-        self.changed = true;
         Ok(())
     }
 
@@ -156,15 +156,27 @@ impl Writer<'_, '_> {
         Ok(changed)
     }
 
-    /// Marks a group whose members changed.
-    fn touch(&mut self, group: &str) -> Result<(), Fault> {
-        if let Some(old) = directory::load(self.txn, Kind::Group, group)? {
-            self.put(Kind::Group, group, Some(&old), content(&old));
+    /// Marks groups whose members changed.
+    fn touch(&mut self, groups: &[String]) -> Result<(), Fault> {
+        for group in directory::load_many(self.txn, Kind::Group, groups)? {
+            let id = id(&group);
+            let touched = self.stored(&id, Some(&group), content(&group));
+            directory::touch(self.txn, Kind::Group, &id, &touched);
         }
         Ok(())
     }
 
     fn put(&mut self, kind: Kind, id: &str, old: Option<&Resource>, new: Resource) {
+        let stored = self.stored(id, old, new);
+        match old {
+            Some(old) => directory::replace(self.txn, kind, id, old, &stored),
+            None => directory::create(self.txn, kind, id, &stored),
+        }
+        self.changed = true;
+    }
+
+    /// A resource as it is stored now, with `meta` as this write leaves it.
+    fn stored(&self, id: &str, old: Option<&Resource>, new: Resource) -> Resource {
         let now = Value::String(self.env.now.rfc3339());
         let created = old.and_then(|old| old.get("meta")?.get("created").cloned()).unwrap_or_else(|| now.clone());
         let version = self.txn.version() + 1;
@@ -173,11 +185,7 @@ impl Writer<'_, '_> {
         stored.insert("id".to_owned(), id.into());
         stored.extend(new.into_iter().filter(|(name, _)| name != "schemas"));
         stored.insert("meta".to_owned(), json!({ "created": created, "lastModified": now, "version": version }));
-        match old {
-            Some(old) => directory::replace(self.txn, kind, id, old, &stored),
-            None => directory::create(self.txn, kind, id, &stored),
-        }
-        self.changed = true;
+        stored
     }
 
     fn check(&self, kind: Kind, new: &Resource) -> Result<(), ScimError> {

@@ -366,6 +366,7 @@ impl Seat {
             }
             Progress::Failed(incident) => (End::Failed(incident), Vec::new()),
         };
+        cache.forget(&pages);
         chain.stage = Stage::Over(end.clone());
         let directory = chain.commit.directory.clone();
         let wakers = chain.wakers();

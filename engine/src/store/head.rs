@@ -20,6 +20,7 @@
 //! swap and deletion leaks no more than these.
 
 use std::any::Any;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::PageId;
@@ -66,6 +67,13 @@ pub(crate) struct Slot<'a> {
     pub value: Option<&'a [u8]>,
     /// Whether the tree below holds the key.
     pub in_tree: bool,
+}
+
+impl Slot<'_> {
+    /// Bytes of key and value.
+    pub(crate) fn bytes(&self) -> usize {
+        self.key.len() + self.value.map_or(0, <[u8]>::len)
+    }
 }
 
 /// What a new head is made of.
@@ -159,6 +167,13 @@ impl Head {
     /// Writes over the tree, keys ascending.
     pub(crate) fn pending(&self) -> impl Iterator<Item = Slot<'_>> {
         self.pending.iter().map(|slot| self.slot(slot))
+    }
+
+    /// Those of a range of keys.
+    pub(crate) fn pending_in(&self, range: &Range<&[u8]>) -> impl Iterator<Item = Slot<'_>> {
+        let below = |end: &[u8]| self.pending.partition_point(|(key, ..)| key.of(&self.bytes) < end);
+        let (start, end) = (below(range.start), below(range.end));
+        self.pending.iter().take(end).skip(start).map(|slot| self.slot(slot))
     }
 
     /// The write of that key over the tree.

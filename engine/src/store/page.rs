@@ -145,6 +145,14 @@ impl Page {
         self.leaf().partition_point(|(k, _)| k.of(&self.bytes) < key)
     }
 
+    /// Whether a key lies between the first and the last of this leaf.
+    pub(crate) fn spans(&self, key: &[u8]) -> bool {
+        let (first, last) = (self.leaf().first(), self.leaf().last());
+        first
+            .zip(last)
+            .is_some_and(|((first, _), (last, _))| (first.of(&self.bytes)..=last.of(&self.bytes)).contains(&key))
+    }
+
     /// A leaf's entry.
     pub(crate) fn entry(&self, index: usize) -> Option<(&[u8], &[u8])> {
         self.leaf().get(index).map(|(key, value)| (key.of(&self.bytes), value.of(&self.bytes)))

@@ -1,7 +1,7 @@
 //! Reading the B+tree.
 //!
 //! Every read asks for all the pages it can already name as missing at once. Ranks come from the counts in inner
-//! pages, so `skip` and `count` cost one path from the root, whatever the size of the tree.
+//! pages, so a range, what of it is skipped, and its count cost a path from the root each, whatever the size of the tree.
 
 mod rewrite;
 
@@ -13,6 +13,10 @@ use super::head::{Head, Root, Slot};
 use super::page::Place;
 use super::{DirectoryId, Fault, Need, Page, PageId, PageSource};
 
+/// The leaf that the latest of several lookups ended at: where keys are near each other, the next one ends there too.
+#[derive(Default)]
+pub(crate) struct Near(Option<Arc<Page>>);
+
 /// A tree at one root.
 pub(crate) struct Tree<'v> {
     pub directory: &'v DirectoryId,
@@ -22,15 +26,15 @@ pub(crate) struct Tree<'v> {
 
 impl Tree<'_> {
     /// The value of a key.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        let Some(leaf) = self.leaf_of(key)? else { return Ok(None) };
+    pub fn get(&self, key: &[u8], near: &mut Near) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(leaf) = self.leaf_of(key, near)? else { return Ok(None) };
         let found = leaf.entry(leaf.below(key)).filter(|(k, _)| *k == key);
         Ok(found.map(|(_, value)| value.to_vec()))
     }
 
     /// Whether the tree holds a key.
-    pub fn contains(&self, key: &[u8]) -> Result<bool, Fault> {
-        let Some(leaf) = self.leaf_of(key)? else { return Ok(false) };
+    pub fn contains(&self, key: &[u8], near: &mut Near) -> Result<bool, Fault> {
+        let Some(leaf) = self.leaf_of(key, near)? else { return Ok(false) };
         Ok(leaf.entry(leaf.below(key)).is_some_and(|(k, _)| k == key))
     }
 
@@ -49,14 +53,14 @@ impl Tree<'_> {
         }
     }
 
-    /// The entries of `window`, which counts from the tree's first key, as they are under `overlay`, within `range`.
+    /// The entries of `window`, which counts from the first in `range`, as they are under `overlay`.
     ///
     /// `overlay` holds writes within `range` only, keys ascending.
     pub fn select(&self, overlay: &[Slot<'_>], range: Range<&[u8]>, window: Range<u64>) -> Result<Vec<Entry>, Fault> {
-        let mut walk = Walk { tree: self, range, window, found: Vec::new(), need: Need::default() };
+        let mut walk = Walk { tree: self, range, window, rank: 0, slack: 0, found: Vec::new(), need: Need::default() };
         match self.root {
-            Some(root) => walk.page(&root.into(), 0, overlay)?,
-            None => walk.leaf(None, 0, overlay),
+            Some(root) => walk.page(&root.into(), root.count, overlay, true)?,
+            None => walk.leaf(None, overlay),
         }
         walk.need.settle()?;
         Ok(walk.found)
@@ -73,13 +77,20 @@ impl Tree<'_> {
         Ok(page)
     }
 
-    fn leaf_of(&self, key: &[u8]) -> Result<Option<Arc<Page>>, Fault> {
+    fn leaf_of<'n>(&self, key: &[u8], near: &'n mut Near) -> Result<Option<&'n Page>, Fault> {
         let Some(root) = self.root else { return Ok(None) };
+        if !near.0.as_ref().is_some_and(|leaf| leaf.spans(key)) {
+            near.0 = Some(self.descend(root, key)?);
+        }
+        Ok(near.0.as_deref())
+    }
+
+    fn descend(&self, root: Root, key: &[u8]) -> Result<Arc<Page>, Fault> {
         let mut place = Place::from(root);
         loop {
             let page = self.load(&place.id, place.level)?;
             if place.level == 0 {
-                return Ok(Some(page));
+                return Ok(page);
             }
             place = self.child(&page, &place, page.child_of(key))?;
         }
@@ -112,73 +123,89 @@ pub(crate) fn overlaid(count: u64, overlay: &[Slot<'_>]) -> u64 {
     })
 }
 
-/// One descent that visits the pages whose live entries fall in a window of ranks, and no others.
+/// One descent that visits the page the range starts in, those whose live entries fall in a window of ranks, and no others.
 struct Walk<'w, 'v> {
     tree: &'w Tree<'v>,
     range: Range<&'w [u8]>,
     window: Range<u64>,
+    /// Live entries of the range before the place the walk has come to, at most.
+    rank: u64,
+    /// How many fewer there may be: the page the range starts in is not at hand.
+    slack: u64,
     found: Vec<Entry>,
     need: Need,
 }
 
 impl Walk<'_, '_> {
-    /// Visits a page whose first live entry has rank `first`; `overlay` is the part that falls into this page.
-    fn page(&mut self, at: &Place, first: u64, overlay: &[Slot<'_>]) -> Result<(), Fault> {
-        let Some(page) = self.need.gather(self.tree.load(&at.id, at.level))? else { return Ok(()) };
-        let Some(level) = at.level.checked_sub(1) else {
-            self.leaf(Some(&page), first, overlay);
+    /// Visits a page of `count` entries; `overlay` is the part that falls into it, and with `start` so does the start of
+    /// the range.
+    fn page(&mut self, at: &Place, count: u64, overlay: &[Slot<'_>], start: bool) -> Result<(), Fault> {
+        let Some(page) = self.need.gather(self.tree.load(&at.id, at.level))? else {
+            let live = overlaid(count, overlay);
+            self.rank = self.rank.saturating_add(live);
+            self.slack = self.slack.saturating_add(if start { live } else { 0 });
             return Ok(());
         };
-        // No write lies over what comes before the range: it is counted, and not looked at.
-        let before = page.child_of(self.range.start);
-        let rank = page.links(&at.newer).take(before).fold(first, |rank, (_, _, count)| rank.saturating_add(count));
-        let (mut rank, mut rest) = (rank, overlay);
+        let Some(level) = at.level.checked_sub(1) else {
+            self.leaf(Some(&page), overlay);
+            return Ok(());
+        };
+        // No write lies over what comes before the range.
+        let before = if start { page.child_of(self.range.start) } else { 0 };
+        let mut rest = overlay;
         let mut links = page.links(&at.newer).enumerate().skip(before).peekable();
         let mut low: &[u8] = &[];
         while let Some((index, (_, id, count))) = links.next() {
-            if low >= self.range.end || rank >= self.window.end {
+            if low >= self.range.end || self.rank >= self.window.end {
                 break;
             }
             let high = links.peek().map(|(_, (low, ..))| *low);
             let split = high.map_or(rest.len(), |high| rest.partition_point(|slot| slot.key < high));
             let (here, after) = rest.split_at_checked(split).unwrap_or((rest, &[]));
-            let next = rank.saturating_add(overlaid(count, here));
-            if next > self.window.start {
-                self.page(&Place { id, level, newer: page.newer_below(index) }, rank, here)?;
+            let next = self.rank.saturating_add(overlaid(count, here));
+            let child = Place { id, level, newer: page.newer_below(index) };
+            match start && index == before {
+                // How many of its entries lie before the range is seen at its leaf alone.
+                true => self.page(&child, count, here, true)?,
+                // Whatever the slack, some of these are wanted.
+                false if next.saturating_sub(self.slack) > self.window.start => {
+                    self.page(&child, count, here, false)?;
+                    self.rank = next;
+                }
+                false => self.rank = next,
             }
-            (rank, rest, low) = (next, after, high.unwrap_or_default());
+            (rest, low) = (after, high.unwrap_or_default());
         }
         Ok(())
     }
 
     /// Visits a leaf and the writes over it, in key order.
-    fn leaf(&mut self, page: Option<&Page>, first: u64, overlay: &[Slot<'_>]) {
+    fn leaf(&mut self, page: Option<&Page>, overlay: &[Slot<'_>]) {
         let before = page.map_or(0, |page| page.below(self.range.start));
-        let mut rank = first.saturating_add(before as u64);
         let mut over = overlay.iter().peekable();
         for (key, value) in page.iter().flat_map(|page| page.entries_from(before)) {
-            if key >= self.range.end || rank >= self.window.end {
+            if key >= self.range.end || self.rank >= self.window.end {
                 break;
             }
             while let Some(slot) = over.next_if(|slot| slot.key < key) {
-                self.live(&mut rank, slot.key, slot.value);
+                self.live(slot.key, slot.value);
             }
             match over.next_if(|slot| slot.key == key) {
-                Some(slot) => self.live(&mut rank, key, slot.value),
-                None => self.live(&mut rank, key, Some(value)),
+                Some(slot) => self.live(key, slot.value),
+                None => self.live(key, Some(value)),
             }
         }
         for slot in over {
-            self.live(&mut rank, slot.key, slot.value);
+            self.live(slot.key, slot.value);
         }
     }
 
-    fn live(&mut self, rank: &mut u64, key: &[u8], value: Option<&[u8]>) {
+    fn live(&mut self, key: &[u8], value: Option<&[u8]>) {
         let Some(value) = value else { return };
-        if self.window.contains(rank) && self.range.contains(&key) {
+        if self.window.contains(&self.rank) && self.range.contains(&key) {
             self.found.push((key.to_vec(), value.to_vec()));
         }
-        *rank += 1;
+        self.rank = self.rank.saturating_add(1);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Three layers, nearest first: the step's own writes, the writes pending in the head, the tree.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::head::{Draft, RECENT, Slot};
-use super::tree::{Tree, overlaid};
+use super::tree::{Near, Tree, overlaid};
 use super::{Commit, DirectoryId, Fault, Head, Need, PageId, View};
-use crate::env::Env;
+use crate::env::{Env, Limits};
 
 pub use super::tree::Entry;
 
@@ -38,8 +39,8 @@ pub struct Txn<'v> {
 struct Write {
     /// A value, or its removal.
     value: Option<Vec<u8>>,
-    /// Whether the key is known to have been in neither layer below.
-    fresh: bool,
+    /// Whether the tree holds the key, once that is known.
+    in_tree: Cell<Option<bool>>,
 }
 
 /// A moment of a [`Txn`] to return to.
@@ -101,12 +102,16 @@ impl<'v> Txn<'v> {
     /// [`Fault::Need`] for pages not at hand, [`Fault::Damaged`] for a tree that does not hold together; so it is
     /// for every read below.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.get_near(key, &mut Near::default())
+    }
+
+    fn get_near(&self, key: &[u8], near: &mut Near) -> Result<Option<Vec<u8>>, Fault> {
         if let Some(own) = self.writes.get(key) {
             return Ok(own.value.clone());
         }
         match self.pending(key) {
             Some(slot) => Ok(slot.value.map(<[u8]>::to_vec)),
-            None => self.tree_at(key..key).get(key),
+            None => self.tree_at(key..key).get(key, near),
         }
     }
 
@@ -115,10 +120,10 @@ impl<'v> Txn<'v> {
     /// # Errors
     /// As [`Self::get`].
     pub fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        let mut need = Need::default();
+        let (mut need, mut near) = (Need::default(), Near::default());
         let mut values = Vec::with_capacity(keys.len());
         for key in keys {
-            values.push(need.gather(self.get(key))?.flatten());
+            values.push(need.gather(self.get_near(key, &mut near))?.flatten());
         }
         need.settle()?;
         Ok(values)
@@ -132,22 +137,20 @@ impl<'v> Txn<'v> {
         if range.start >= range.end || limit == 0 {
             return Ok(Vec::new());
         }
-        let tree = self.tree_at(range.clone());
-        let mut need = Need::default();
-        let overlay = need.gather(self.overlay(&range))?;
-        // Ranks are those of the tree with writes inside the range only: what lies before the range shifts nothing.
-        let edge = need.gather(tree.rank(if reverse { range.end } else { range.start }))?;
-        need.settle()?;
-        let (overlay, edge) = (overlay.unwrap_or_default(), edge.unwrap_or_default());
         let limit = limit as u64;
         let window = if reverse {
-            let end = overlaid(edge, &overlay).saturating_sub(skip);
+            let end = self.count(range.clone())?.saturating_sub(skip);
             end.saturating_sub(limit)..end
         } else {
-            let start = edge.saturating_add(skip);
-            start..start.saturating_add(limit)
+            skip..skip.saturating_add(limit)
         };
-        let mut found = tree.select(&overlay, range, window)?;
+        let tree = self.tree_at(range.clone());
+        let overlay = self.overlay(&range);
+        let mut need = Need::default();
+        let known = need.gather(overlay)?;
+        let found = need.gather(tree.select(known.as_deref().unwrap_or_default(), range, window))?;
+        need.settle()?;
+        let mut found = found.unwrap_or_default();
         if reverse {
             found.reverse();
         }
@@ -173,13 +176,13 @@ impl<'v> Txn<'v> {
 
     /// Sets a key.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.write(key, Some(value), false);
+        self.write(key, Some(value), None);
     }
 
     /// Sets a key that can not be there, for this run of the step made it up: nothing is read to find that out. Were it
     /// there nevertheless, the directory would count it twice.
     pub fn put_fresh(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.write(key, Some(value), true);
+        self.write(key, Some(value), Some(false));
     }
 
     /// Says that no key of a range is stored, for this run of the step made up what they begin with: nothing is read to
@@ -190,12 +193,13 @@ impl<'v> Txn<'v> {
 
     /// Removes a key; nothing happens when it is absent.
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.write(key, None, false);
+        self.write(key, None, None);
     }
 
-    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, fresh: bool) {
-        let fresh = fresh || self.writes.get(&key).is_some_and(|write| write.fresh);
-        let replaced = self.writes.insert(key.clone(), Write { value, fresh });
+    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, in_tree: Option<bool>) {
+        let known = || self.writes.get(&key).and_then(|write| write.in_tree.get());
+        let in_tree = Cell::new(in_tree.or_else(known));
+        let replaced = self.writes.insert(key.clone(), Write { value, in_tree });
         self.undo.push((key, replaced));
     }
 
@@ -222,6 +226,22 @@ impl<'v> Txn<'v> {
         self.purges = true;
     }
 
+    /// Whether all is at hand that the commit has to know of the keys written so far: whether the tree holds them.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn known(&self) -> Result<(), Fault> {
+        self.everything().map(drop)
+    }
+
+    /// Whether the commit is to merge what is pending into the tree, as far as it can be told by now.
+    pub fn is_merging(&self, limits: &Limits) -> bool {
+        let pending = self.head.iter().flat_map(|head| head.pending()).map(|slot| slot.bytes());
+        let own = self.writes.iter().map(|(key, write)| key.len() + write.value.as_ref().map_or(0, Vec::len));
+        let (count, bytes) = pending.chain(own).fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
+        self.purges || count > limits.pending_entries || bytes > limits.pending_bytes
+    }
+
     /// Whether the head remembers pages that its commit replaced. After [`Self::purge`] they are deleted as a rule, but a
     /// crash may have come between.
     pub fn has_garbage(&self) -> bool {
@@ -240,7 +260,7 @@ impl<'v> Txn<'v> {
         let limits = &env.config.limits;
         let nonce = self.nonce(env);
         let slots = self.everything()?;
-        let bytes: usize = slots.iter().map(|slot| slot.key.len() + slot.value.map_or(0, <[u8]>::len)).sum();
+        let bytes: usize = slots.iter().map(Slot::bytes).sum();
         let merges = self.purges || slots.len() > limits.pending_entries || bytes > limits.pending_bytes;
         let old = self.head.as_deref();
         let recent = [nonce].into_iter().chain(old.iter().flat_map(|head| head.recent().iter().copied()));
@@ -326,7 +346,7 @@ impl<'v> Txn<'v> {
     /// Pending and own writes of a range, as one overlay of the tree.
     fn overlay(&self, range: &Range<&[u8]>) -> Result<Vec<Slot<'_>>, Fault> {
         let bounds = (Bound::Included(range.start), Bound::Excluded(range.end));
-        let pending = self.head.iter().flat_map(|head| head.pending()).filter(|slot| range.contains(&slot.key));
+        let pending = self.head.iter().flat_map(|head| head.pending_in(range));
         self.lay(pending, self.writes.range::<[u8], _>(bounds))
     }
 
@@ -343,16 +363,17 @@ impl<'v> Txn<'v> {
         pending: impl Iterator<Item = Slot<'t>>,
         own: impl Iterator<Item = (&'t Vec<u8>, &'t Write)>,
     ) -> Result<Vec<Slot<'t>>, Fault> {
-        let mut need = Need::default();
+        let (mut need, mut near) = (Need::default(), Near::default());
         let mut slots: BTreeMap<&[u8], Slot<'t>> = pending.map(|slot| (slot.key, slot)).collect();
-        for (key, Write { value, fresh }) in own {
-            let known = slots.get(key.as_slice()).map(|slot| slot.in_tree);
+        for (key, write) in own {
+            let known = slots.get(key.as_slice()).map(|slot| slot.in_tree).or(write.in_tree.get());
             let in_tree = match known {
-                Some(in_tree) => in_tree,
-                None if *fresh => false,
-                None => need.gather(self.tree_at(key..key).contains(key))?.unwrap_or_default(),
+                Some(in_tree) => Some(in_tree),
+                None => need.gather(self.tree_at(key..key).contains(key, &mut near))?,
             };
-            slots.insert(key, Slot { key, value: value.as_deref(), in_tree });
+            write.in_tree.set(in_tree);
+            let (value, in_tree) = (write.value.as_deref(), in_tree.unwrap_or_default());
+            slots.insert(key, Slot { key, value, in_tree });
         }
         need.settle()?;
         Ok(slots.into_values().collect())
