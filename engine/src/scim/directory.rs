@@ -16,7 +16,12 @@ pub fn decode(bytes: &[u8]) -> Result<Resource, Fault> {
 
 /// The resource of that id.
 pub fn load(txn: &Txn<'_>, kind: Kind, id: &str) -> Result<Option<Resource>, Fault> {
-    txn.get(&layout::resource(kind, id))?.map(|bytes| decode(&bytes)).transpose()
+    find(txn, kind, id)?.map(|bytes| decode(&bytes)).transpose()
+}
+
+/// What is stored of that id.
+pub fn find(txn: &Txn<'_>, kind: Kind, id: &str) -> Result<Option<Vec<u8>>, Fault> {
+    txn.get(&layout::resource(kind, id))
 }
 
 /// The resources of those ids, those that exist.

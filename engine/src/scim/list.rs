@@ -19,7 +19,7 @@ use crate::scim::layout::{self, Index, Kind};
 use crate::scim::members;
 use crate::scim::plan;
 use crate::scim::query::{Page, Query, Sort};
-use crate::scim::render::{Renderer, id, resource_type};
+use crate::scim::render::{Found, Renderer, Stored, id, resource_type};
 use crate::store::{Fault, Txn};
 
 /// URN of a list body.
@@ -31,7 +31,7 @@ pub fn respond(txn: &Txn<'_>, renderer: &Renderer<'_>, kinds: &[Kind], query: &Q
     let start = lister.start()?;
     let listed = lister.page(&start)?;
     let next = lister.next(&start, &listed);
-    let kinds_listed: Vec<Kind> = listed.found.iter().map(|(kind, _)| *kind).collect();
+    let kinds_listed: Vec<Kind> = listed.found.iter().map(|one| one.kind).collect();
     let rendered = renderer.page(txn, listed.found, &query.projection)?;
     let resources: Vec<Value> = kinds_listed
         .into_iter()
@@ -61,7 +61,7 @@ enum Start {
 
 /// A page and the number of resources on all pages.
 struct Listed {
-    found: Vec<(Kind, Resource)>,
+    found: Vec<Found>,
     total: u64,
     more: bool,
 }
@@ -135,9 +135,12 @@ impl Lister<'_> {
             // One more than the page holds tells whether another page follows.
             let wanted = (self.query.count + 1).saturating_sub(found.len());
             if skip < *count && wanted > 0 {
-                for (_, value) in self.txn.scan(&range.start..&range.end, skip, wanted, false)? {
-                    found.push((*kind, directory::decode(&value)?));
-                }
+                let entries = self.txn.scan(&range.start..&range.end, skip, wanted, false)?;
+                found.extend(entries.into_iter().map(|(key, value)| Found {
+                    kind: *kind,
+                    id: layout::tail(&key, &layout::resources(*kind)),
+                    stored: Stored::Bytes(value),
+                }));
             }
             skip = skip.saturating_sub(*count);
         }
@@ -199,8 +202,9 @@ impl Lister<'_> {
         let entries = scan()?;
         let ids: Vec<String> = entries.iter().map(|(key, _)| layout::indexed_id(key)).collect();
         let groups = || self.renderer.groups(self.txn, kind, &ids);
-        let found = ahead(directory::load_many(self.txn, kind, &ids), groups)?;
-        let found: Vec<_> = found.into_iter().map(|resource| (kind, resource)).collect();
+        let stored = ahead(directory::find_many(self.txn, kind, &ids), groups)?;
+        let stored = ids.into_iter().zip(stored).filter_map(|(id, bytes)| Some((id, Stored::Bytes(bytes?))));
+        let found: Vec<_> = stored.map(|(id, stored)| Found { kind, id, stored }).collect();
         let more = skip.saturating_add(found.len() as u64) < total;
         Ok(Listed { found, total, more })
     }
@@ -220,8 +224,8 @@ impl Lister<'_> {
             }
         };
         let more = skip.saturating_add(self.query.count) < found.len();
-        let found = found.into_iter().skip(skip).take(self.query.count).collect();
-        Ok(Listed { found, total, more })
+        let found = found.into_iter().skip(skip).take(self.query.count).map(|(kind, resource)| read(kind, resource));
+        Ok(Listed { found: found.collect(), total, more })
     }
 
     fn matches(&self, kind: Kind) -> Result<Vec<(Kind, Resource)>, Fault> {
@@ -270,7 +274,7 @@ impl Lister<'_> {
         let by_name = kind == Kind::Group && members_by_name(filter, &mut named);
         let left_out = if members && !by_name { Vec::new() } else { vec!["members".to_owned()] };
         let wanted = Projection::new(&[], &left_out)?;
-        let stored = resources.iter().map(|resource| (kind, resource.clone())).collect();
+        let stored = resources.iter().map(|resource| read(kind, resource.clone())).collect();
         let mut whole = self.renderer.page(self.txn, stored, &wanted)?;
         if by_name {
             let found = gather(resources, |group| members::of_group_named(self.txn, &id(group), &named))?;
@@ -309,7 +313,7 @@ impl Lister<'_> {
             return None;
         }
         let position = match (&self.query.sort, listed.found.last(), start) {
-            (None, Some((kind, last)), _) => format!("{}:{}", kind.name(), id(last)),
+            (None, Some(last), _) => format!("{}:{}", last.kind.name(), last.id),
             (_, _, Start::Skip(skip)) => format!("{}", skip.saturating_add(listed.found.len() as u64)),
             _ => return None,
         };
@@ -342,6 +346,10 @@ impl Lister<'_> {
         }
         crc32fast::hash(text.as_bytes())
     }
+}
+
+fn read(kind: Kind, resource: Resource) -> Found {
+    Found { kind, id: id(&resource), stored: Stored::Read(resource) }
 }
 
 /// Whether a filter looks at such an attribute.

@@ -15,7 +15,7 @@ use crate::scim::gather::ahead;
 use crate::scim::layout::Kind;
 use crate::scim::precondition::Conditions;
 use crate::scim::query::{self, Query};
-use crate::scim::render::{self, Renderer};
+use crate::scim::render::{self, Found, Renderer, Stored};
 use crate::scim::route::{self, Endpoint};
 use crate::scim::write::not_found;
 use crate::scim::{discovery, list};
@@ -127,8 +127,9 @@ impl<'a> Reader<'a> {
     ) -> Result<Response, Fault> {
         let renderer = self.renderer();
         let next = || renderer.groups(txn, kind, &[id.to_owned()]);
-        let stored = ahead(directory::load(txn, kind, id), next)?.ok_or_else(|| not_found(kind, id))?;
-        let whole = renderer.page(txn, vec![(kind, stored)], wanted)?.into_iter().next().unwrap_or_default();
+        let bytes = ahead(directory::find(txn, kind, id), next)?.ok_or_else(|| not_found(kind, id))?;
+        let found = Found { kind, id: id.to_owned(), stored: Stored::Bytes(bytes) };
+        let whole = renderer.page(txn, vec![found], wanted)?.into_iter().next().unwrap_or_default();
         let (version, location) = (render::version(&whole), render::location(&whole));
         let shown = renderer.project(kind, whole, wanted);
         Ok(Response::json(status, SCIM_JSON, &shown).with("etag", version).with("location", location))

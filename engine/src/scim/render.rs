@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::env::Limits;
 use crate::project::Projection;
 use crate::schema::{Registry, ResourceType};
-use crate::scim::directory::Resource;
+use crate::scim::directory::{Resource, decode};
+use crate::scim::gather::gather;
 use crate::scim::layout::Kind;
 use crate::scim::members::{self, Membership};
 use crate::store::{Fault, Txn};
@@ -18,6 +19,31 @@ pub struct Renderer<'a> {
     pub registry: &'a Registry,
     /// Bounds.
     pub limits: &'a Limits,
+}
+
+/// A resource that is to be shown.
+pub struct Found {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+    /// What is stored of it.
+    pub stored: Stored,
+}
+
+/// A resource as stored, read or not.
+pub enum Stored {
+    Bytes(Vec<u8>),
+    Read(Resource),
+}
+
+impl Stored {
+    fn read(self) -> Result<Resource, Fault> {
+        match self {
+            Self::Bytes(bytes) => decode(&bytes),
+            Self::Read(resource) => Ok(resource),
+        }
+    }
 }
 
 /// The resource type of a kind.
@@ -54,25 +80,21 @@ impl Renderer<'_> {
     }
 
     /// Resources of a page, with what the projection wants of their derived attributes; projection itself is [`Self::project`].
-    pub fn page(
-        &self,
-        txn: &Txn<'_>,
-        stored: Vec<(Kind, Resource)>,
-        wanted: &Projection,
-    ) -> Result<Vec<Resource>, Fault> {
-        let users: Vec<String> = stored.iter().filter(|(kind, _)| *kind == Kind::User).map(|(_, r)| id(r)).collect();
+    /// None is read before all that belongs to them is at hand.
+    pub fn page(&self, txn: &Txn<'_>, found: Vec<Found>, wanted: &Projection) -> Result<Vec<Resource>, Fault> {
+        let users: Vec<String> = found.iter().filter(|one| one.kind == Kind::User).map(|one| one.id.clone()).collect();
         // `groups` decides the version as well, so it is always looked up; it costs one short range a user.
         let mut groups = members::groups_of(txn, &users, self.limits)?.into_iter();
         let with_members = wanted.wants(&self.registry.group, "members");
-        let lists = crate::scim::gather::gather(&stored, |(kind, resource)| match kind {
-            Kind::Group if with_members => members::of_group(txn, &id(resource), self.limits),
+        let lists = gather(&found, |one| match one.kind {
+            Kind::Group if with_members => members::of_group(txn, &one.id, self.limits),
             _ => Ok(Vec::new()),
         })?;
-        let rendered = stored.into_iter().zip(lists).map(|((kind, resource), members)| match kind {
-            Kind::User => self.user(resource, &groups.next().unwrap_or_default()),
-            Kind::Group => self.group(resource, members),
+        let rendered = found.into_iter().zip(lists).map(|(one, members)| match one.kind {
+            Kind::User => Ok(self.user(one.stored.read()?, &groups.next().unwrap_or_default())),
+            Kind::Group => Ok(self.group(one.stored.read()?, members)),
         });
-        Ok(rendered.collect())
+        rendered.collect()
     }
 
     /// The groups of users, which their versions depend on; of groups, nobody asks.

@@ -13,14 +13,14 @@ use crate::project::Projection;
 use crate::scim::access::Entered;
 use crate::scim::bulk;
 use crate::scim::gather::ahead;
-use crate::scim::layout::Kind;
+use crate::scim::layout::{self, Kind};
 use crate::scim::precondition::Conditions;
 use crate::scim::query;
 use crate::scim::read::{Reader, not_allowed};
 use crate::scim::route::Endpoint;
 use crate::scim::write::{Writer, not_found};
 use crate::scim::{directory, members};
-use crate::store::{Fault, Outcome, Txn, View};
+use crate::store::{Fault, Need, Outcome, Txn, View};
 
 /// Header of a write's response that tells an edge the version of the directory after it.
 pub const VERSION_HEADER: &str = "x-scim-version";
@@ -75,22 +75,45 @@ impl Service<'_> {
         };
         let (changed, entries) = (writer.changed, writer.scribe.entries());
         record.dissolving = writer.dissolving;
-        let response = match done {
-            Done::Wrote(status, kind, id) => self.show(&txn, status, kind, &id, &projection)?,
-            Done::Deleted => Response::empty(204),
-            Done::Bulk(body) => Response::json(200, SCIM_JSON, &body),
-        };
         let stale = record.last_sync.is_none_or(|last: Timestamp| last.plus_seconds(SYNC_RESOLUTION) < self.env.now);
-        if !changed && !stale {
+        let commits = changed || stale;
+        let mut need = Need::default();
+        if commits {
+            need.gather(self.note(&mut txn, &mut record, &entries))?;
+        }
+        need.gather(txn.known())?;
+        if !need.is_empty() {
+            need.gather(self.foresee(&txn, &done, &projection))?;
+            need.settle()?;
+        }
+        let response = self.reply(&txn, done, &projection)?;
+        if !commits {
             let response = response.with(VERSION_HEADER, txn.version().to_string());
             let aside = log::aside(self.view, &route.connection, entries, self.env);
             return Ok(Outcome { response, aside, ..Outcome::default() });
         }
-        let noted = self.note(&mut txn, &mut record, &entries);
-        ahead(noted, || txn.known())?;
         record.note_write(&token.id, self.env.now);
         txn.set_record(record.to_bytes());
         self.commit(txn, response)
+    }
+
+    fn reply(&self, txn: &Txn<'_>, done: Done, wanted: &Projection) -> Result<Response, Fault> {
+        match done {
+            Done::Wrote(status, kind, id) => self.show(txn, status, kind, &id, wanted),
+            Done::Deleted => Ok(Response::empty(204)),
+            Done::Bulk(body) => Ok(Response::json(200, SCIM_JSON, &body)),
+        }
+    }
+
+    /// Whether what the reply shows beside the resource is at hand: a reply is costly to make, and it is not time yet.
+    fn foresee(&self, txn: &Txn<'_>, done: &Done, wanted: &Projection) -> Result<(), Fault> {
+        match done {
+            Done::Wrote(_, Kind::Group, id) if !self.is_brief(txn, Kind::Group, id, wanted)? => {
+                directory::entries(txn, &layout::members(id), self.env.config.limits.members).map(drop)
+            }
+            Done::Wrote(_, Kind::User, id) => directory::entries(txn, &layout::belonging(id), 1).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// What goes along with a change: its entries in the log, and some of what was left for later.
@@ -100,17 +123,21 @@ impl Service<'_> {
         members::go_on(txn, &mut record.dissolving, &self.env.config.limits)
     }
 
-    /// The resource after the write. A PATCH of a group with more members than an answer may carry is answered without a
-    /// body, as RFC 7644 section 3.5.2 allows: adding one member must not cost reading all.
-    fn show(&self, txn: &Txn<'_>, status: u16, kind: Kind, id: &str, wanted: &Projection) -> Result<Response, Fault> {
+    /// Whether a PATCH is answered without a body, as RFC 7644 section 3.5.2 allows: of a group with more members than an
+    /// answer may carry. Adding one member must not cost reading all.
+    fn is_brief(&self, txn: &Txn<'_>, kind: Kind, id: &str, wanted: &Projection) -> Result<bool, Fault> {
         let parameters = self.request.parameters().unwrap_or_default();
         let asked = parameters.iter().any(|(name, _)| name == "attributes");
-        let brief = kind == Kind::Group
+        Ok(kind == Kind::Group
             && self.request.method == "PATCH"
             && !asked
             && wanted.wants(&self.reader.registry().group, "members")
-            && members::count(txn, id)? > self.env.config.limits.members as u64;
-        if !brief {
+            && members::count(txn, id)? > self.env.config.limits.members as u64)
+    }
+
+    /// The resource after the write.
+    fn show(&self, txn: &Txn<'_>, status: u16, kind: Kind, id: &str, wanted: &Projection) -> Result<Response, Fault> {
+        if !self.is_brief(txn, kind, id, wanted)? {
             return self.reader.show(txn, status, kind, id, wanted);
         }
         let stored = directory::load(txn, kind, id)?.ok_or_else(|| not_found(kind, id))?;

@@ -158,16 +158,15 @@ impl Writer<'_, '_> {
 
     /// Marks groups whose members changed.
     fn touch(&mut self, groups: &[String]) -> Result<(), Fault> {
-        for group in directory::load_many(self.txn, Kind::Group, groups)? {
-            let id = id(&group);
-            let touched = self.stored(&id, Some(&group), content(&group));
-            directory::touch(self.txn, Kind::Group, &id, &touched);
+        for mut group in directory::load_many(self.txn, Kind::Group, groups)? {
+            group.insert("meta".to_owned(), self.meta(created(&group)));
+            directory::touch(self.txn, Kind::Group, &id(&group), &group);
         }
         Ok(())
     }
 
     fn put(&mut self, kind: Kind, id: &str, old: Option<&Resource>, new: Resource) {
-        let stored = self.stored(id, old, new);
+        let stored = self.stored(id, old.and_then(created), new);
         match old {
             Some(old) => directory::replace(self.txn, kind, id, old, &stored),
             None => directory::create(self.txn, kind, id, &stored),
@@ -176,16 +175,19 @@ impl Writer<'_, '_> {
     }
 
     /// A resource as it is stored now, with `meta` as this write leaves it.
-    fn stored(&self, id: &str, old: Option<&Resource>, new: Resource) -> Resource {
-        let now = Value::String(self.env.now.rfc3339());
-        let created = old.and_then(|old| old.get("meta")?.get("created").cloned()).unwrap_or_else(|| now.clone());
-        let version = self.txn.version() + 1;
+    fn stored(&self, id: &str, created: Option<Value>, new: Resource) -> Resource {
         let mut stored = Map::new();
         stored.extend(new.get("schemas").map(|schemas| ("schemas".to_owned(), schemas.clone())));
         stored.insert("id".to_owned(), id.into());
         stored.extend(new.into_iter().filter(|(name, _)| name != "schemas"));
-        stored.insert("meta".to_owned(), json!({ "created": created, "lastModified": now, "version": version }));
+        stored.insert("meta".to_owned(), self.meta(created));
         stored
+    }
+
+    fn meta(&self, created: Option<Value>) -> Value {
+        let now = Value::String(self.env.now.rfc3339());
+        let created = created.unwrap_or_else(|| now.clone());
+        json!({ "created": created, "lastModified": now, "version": self.txn.version() + 1 })
     }
 
     fn check(&self, kind: Kind, new: &Resource) -> Result<(), ScimError> {
@@ -217,6 +219,10 @@ fn content(stored: &Resource) -> Resource {
         .filter(|(name, _)| !matches!(name.as_str(), "id" | "meta"))
         .map(|(n, v)| (n.clone(), v.clone()))
         .collect()
+}
+
+fn created(stored: &Resource) -> Option<Value> {
+    stored.get("meta")?.get("created").cloned()
 }
 
 fn take_members(new: &mut Resource) -> Option<Vec<Map<String, Value>>> {

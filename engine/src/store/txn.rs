@@ -30,8 +30,8 @@ pub struct Txn<'v> {
     /// Ranges known to hold nothing in either layer below, by their start.
     vacant: BTreeMap<Vec<u8>, Vec<u8>>,
     record: Option<Vec<u8>>,
-    /// What each write replaced, so that a part of them can be taken back.
-    undo: Vec<(Vec<u8>, Option<Write>)>,
+    /// What each write since the first savepoint replaced.
+    undo: Option<Vec<(Vec<u8>, Option<Write>)>>,
     purges: bool,
 }
 
@@ -70,7 +70,7 @@ impl<'v> Txn<'v> {
             writes: BTreeMap::new(),
             vacant: BTreeMap::new(),
             record: None,
-            undo: Vec::new(),
+            undo: None,
             purges: false,
         }
     }
@@ -197,24 +197,26 @@ impl<'v> Txn<'v> {
     }
 
     fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, in_tree: Option<bool>) {
+        let noted = self.undo.as_ref().map(|_| key.clone());
         let known = || self.writes.get(&key).and_then(|write| write.in_tree.get());
         let in_tree = Cell::new(in_tree.or_else(known));
-        let replaced = self.writes.insert(key.clone(), Write { value, in_tree });
-        self.undo.push((key, replaced));
+        let replaced = self.writes.insert(key, Write { value, in_tree });
+        if let (Some(undo), Some(key)) = (&mut self.undo, noted) {
+            undo.push((key, replaced));
+        }
     }
 
     /// This moment, to take back later writes with [`Self::roll_back`].
-    pub fn savepoint(&self) -> Savepoint {
-        Savepoint(self.undo.len())
+    pub fn savepoint(&mut self) -> Savepoint {
+        Savepoint(self.undo.get_or_insert_default().len())
     }
 
     /// Takes back every put and remove since the savepoint.
     pub fn roll_back(&mut self, Savepoint(moment): Savepoint) {
-        while self.undo.len() > moment {
-            match self.undo.pop() {
-                Some((key, Some(replaced))) => self.writes.insert(key, replaced),
-                Some((key, None)) => self.writes.remove(&key),
-                None => break,
+        for (key, replaced) in self.undo.iter_mut().flat_map(|undo| undo.drain(moment.min(undo.len())..).rev()) {
+            match replaced {
+                Some(replaced) => self.writes.insert(key, replaced),
+                None => self.writes.remove(&key),
             };
         }
     }
@@ -231,7 +233,23 @@ impl<'v> Txn<'v> {
     /// # Errors
     /// As [`Self::get`].
     pub fn known(&self) -> Result<(), Fault> {
-        self.everything().map(drop)
+        let (mut need, mut near) = (Need::default(), Near::default());
+        for (key, write) in &self.writes {
+            need.gather(self.is_in_tree(key, write, &mut near))?;
+        }
+        need.settle()
+    }
+
+    fn is_in_tree(&self, key: &[u8], write: &Write, near: &mut Near) -> Result<bool, Fault> {
+        if let Some(known) = write.in_tree.get() {
+            return Ok(known);
+        }
+        let found = match self.pending(key) {
+            Some(slot) => slot.in_tree,
+            None => self.tree_at(key..key).contains(key, near)?,
+        };
+        write.in_tree.set(Some(found));
+        Ok(found)
     }
 
     /// Whether the commit is to merge what is pending into the tree, as far as it can be told by now.
@@ -358,24 +376,23 @@ impl<'v> Txn<'v> {
         Ok(slots)
     }
 
+    /// Own writes over pending ones, both with keys ascending.
     fn lay<'t>(
         &'t self,
         pending: impl Iterator<Item = Slot<'t>>,
         own: impl Iterator<Item = (&'t Vec<u8>, &'t Write)>,
     ) -> Result<Vec<Slot<'t>>, Fault> {
         let (mut need, mut near) = (Need::default(), Near::default());
-        let mut slots: BTreeMap<&[u8], Slot<'t>> = pending.map(|slot| (slot.key, slot)).collect();
+        let mut slots = Vec::new();
+        let mut pending = pending.peekable();
         for (key, write) in own {
-            let known = slots.get(key.as_slice()).map(|slot| slot.in_tree).or(write.in_tree.get());
-            let in_tree = match known {
-                Some(in_tree) => Some(in_tree),
-                None => need.gather(self.tree_at(key..key).contains(key, &mut near))?,
-            };
-            write.in_tree.set(in_tree);
-            let (value, in_tree) = (write.value.as_deref(), in_tree.unwrap_or_default());
-            slots.insert(key, Slot { key, value, in_tree });
+            slots.extend(std::iter::from_fn(|| pending.next_if(|slot| slot.key < key.as_slice())));
+            pending.next_if(|slot| slot.key == key);
+            let in_tree = need.gather(self.is_in_tree(key, write, &mut near))?.unwrap_or_default();
+            slots.push(Slot { key, value: write.value.as_deref(), in_tree });
         }
         need.settle()?;
-        Ok(slots.into_values().collect())
+        slots.extend(pending);
+        Ok(slots)
     }
 }
