@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -47,7 +47,7 @@ pub struct Envoy {
 /// Envoy is not installed and can not be, refuses its configuration, or the address is taken.
 pub async fn start(options: FrontOptions) -> anyhow::Result<Envoy> {
     ensure!(options.plugin.exists(), "`{}` is missing: run `cargo xtask build`", options.plugin.display());
-    let listen = free(options.listen)?;
+    let (listen, _held) = hold(options.listen)?;
     let program = program(&options.data).await?;
     let configuration = options.data.join("envoy.yaml");
     write_private(&configuration, &render(&options, listen)?)?;
@@ -69,11 +69,17 @@ impl Envoy {
     }
 }
 
-/// The address with its port chosen; Envoy's own message about a taken one would only be in its log.
-fn free(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(listen)
-        .with_context(|| format!("can not listen on `{listen}`: choose another `--listen`"))?;
-    Ok(listener.local_addr()?)
+/// The address with its port chosen, and a socket that holds it until Envoy listens there, which takes it long enough for
+/// some outgoing connection to be given the same port. Only who shares a port, as Envoy does, can have it as well.
+///
+/// Whether it is taken already is asked first: Envoy's own message about that would only be in its log.
+fn hold(listen: SocketAddr) -> anyhow::Result<(SocketAddr, TcpSocket)> {
+    let taken = || format!("can not listen on `{listen}`: choose another `--listen`");
+    let address = TcpListener::bind(listen).and_then(|listener| listener.local_addr()).with_context(taken)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseport(true)?;
+    socket.bind(address).with_context(taken)?;
+    Ok((address, socket))
 }
 
 /// Where a client on this machine reaches what listens there.
@@ -240,5 +246,17 @@ mod tests {
         let text = rendered(Owner::Filter { configuration: "{ \"mode\":\n\"local\" }".to_owned() });
         assert!(text.contains("{\"mode\":\"local\"}\n") && !text.contains("for-development-only"), "{text}");
         assert!(text.contains("envoy.filters.http.router"), "{text}");
+    }
+
+    #[test]
+    fn a_held_port_is_for_those_who_share_it() {
+        let (address, held) = hold("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(TcpListener::bind(address).is_err());
+        assert!(hold(address).is_err());
+        let sharing = TcpSocket::new_v4().unwrap();
+        sharing.set_reuseport(true).unwrap();
+        sharing.bind(address).unwrap();
+        drop((held, sharing));
+        assert!(TcpListener::bind(address).is_ok());
     }
 }

@@ -31,7 +31,7 @@ pub fn candidates(
     filter: &Filter,
     limits: &Limits,
 ) -> Result<Option<Vec<String>>, Fault> {
-    let Some(lookups) = cheapest(txn, kind, resource_type, filter)? else { return Ok(None) };
+    let Some(Way { lookups, .. }) = cheapest(txn, kind, resource_type, filter)? else { return Ok(None) };
     let ids = gather(lookups, |lookup| lookup.ids(txn, limits))?.concat();
     if ids.len() > limits.scan {
         return Err(too_many(limits).into());
@@ -46,17 +46,23 @@ pub fn too_many(limits: &Limits) -> ScimError {
     ScimError::new(Wrong::TooMany, detail)
 }
 
-/// The lookups whose union covers the filter.
-fn cheapest(txn: &Txn<'_>, kind: Kind, of: &ResourceType, filter: &Filter) -> Result<Option<Vec<Lookup>>, Fault> {
+/// Lookups whose union covers a filter, and how many entries they hold, if that was counted.
+struct Way {
+    lookups: Vec<Lookup>,
+    cost: Option<u64>,
+}
+
+/// The cheapest way to answer a filter.
+fn cheapest(txn: &Txn<'_>, kind: Kind, of: &ResourceType, filter: &Filter) -> Result<Option<Way>, Fault> {
     match filter {
         Filter::And(left, right) => cheaper(txn, cheapest(txn, kind, of, left)?, cheapest(txn, kind, of, right)?),
         Filter::Or(left, right) => {
             let both = cheapest(txn, kind, of, left)?.zip(cheapest(txn, kind, of, right)?);
-            Ok(both.map(|(left, right)| [left, right].concat()))
+            Ok(both.map(|(left, right)| Way { lookups: [left.lookups, right.lookups].concat(), cost: None }))
         }
         Filter::Compare(path, operator, Literal::String(value)) => {
             let lookup = named(path, of).and_then(|(name, sub)| lookup(kind, &name, sub.as_deref(), *operator, value));
-            Ok(lookup.map(|lookup| vec![lookup]))
+            Ok(lookup.map(Way::of))
         }
         Filter::Element(path, inner) => match named(path, of) {
             Some((name, _)) => element(txn, kind, &name, inner),
@@ -67,23 +73,38 @@ fn cheapest(txn: &Txn<'_>, kind: Kind, of: &ResourceType, filter: &Filter) -> Re
 }
 
 /// The same inside `name[...]`, where paths name sub-attributes.
-fn element(txn: &Txn<'_>, kind: Kind, name: &str, inner: &Filter) -> Result<Option<Vec<Lookup>>, Fault> {
+fn element(txn: &Txn<'_>, kind: Kind, name: &str, inner: &Filter) -> Result<Option<Way>, Fault> {
     match inner {
         Filter::And(left, right) => cheaper(txn, element(txn, kind, name, left)?, element(txn, kind, name, right)?),
         Filter::Compare(path, operator, Literal::String(value)) => {
-            Ok(lookup(kind, name, Some(&path.name), *operator, value).map(|lookup| vec![lookup]))
+            Ok(lookup(kind, name, Some(&path.name), *operator, value).map(Way::of))
         }
         _ => Ok(None),
     }
 }
 
-/// Of two ways to answer a filter, that with fewer entries; nothing is counted where there is no choice.
-fn cheaper(txn: &Txn<'_>, left: Option<Vec<Lookup>>, right: Option<Vec<Lookup>>) -> Result<Option<Vec<Lookup>>, Fault> {
-    let (Some(left), Some(right)) = (&left, &right) else { return Ok(left.or(right)) };
-    let costs = gather([left, right], |lookups| {
-        Ok(gather(lookups, |lookup| lookup.cost(txn))?.into_iter().fold(0, u64::saturating_add))
-    })?;
-    Ok(Some(if costs.is_sorted() { left.clone() } else { right.clone() }))
+/// Of two ways, that with fewer entries; nothing is counted where there is no choice.
+fn cheaper(txn: &Txn<'_>, left: Option<Way>, right: Option<Way>) -> Result<Option<Way>, Fault> {
+    let (left, right) = match (left, right) {
+        (Some(left), Some(right)) => (left, right),
+        (left, right) => return Ok(left.or(right)),
+    };
+    let costs = gather([&left, &right], |way| way.cost(txn))?;
+    let (way, cost) = if costs.is_sorted() { (left, costs.first()) } else { (right, costs.last()) };
+    Ok(Some(Way { cost: cost.copied(), ..way }))
+}
+
+impl Way {
+    fn of(lookup: Lookup) -> Self {
+        Self { lookups: vec![lookup], cost: None }
+    }
+
+    fn cost(&self, txn: &Txn<'_>) -> Result<u64, Fault> {
+        match self.cost {
+            Some(cost) => Ok(cost),
+            None => Ok(gather(&self.lookups, |lookup| lookup.cost(txn))?.into_iter().fold(0, u64::saturating_add)),
+        }
+    }
 }
 
 /// The schema's spelling of a path of the core schema.
