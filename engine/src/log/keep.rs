@@ -31,6 +31,18 @@ pub(crate) fn keep(txn: &mut Txn<'_>, entries: &[Entry], env: &Env<'_>) -> Resul
     }
 }
 
+/// Whether the leaf is at hand that entries come to lie in, if the commit merges.
+///
+/// # Errors
+/// Pages may have to be loaded first.
+pub(crate) fn foresee(txn: &Txn<'_>, env: &Env<'_>) -> Result<(), Fault> {
+    let limits = &env.config.limits;
+    if limits.log_entries == 0 || !txn.is_merging(limits) {
+        return Ok(());
+    }
+    txn.get(&layout::log_entry(txn.version() + 1, 0)).map(drop)
+}
+
 fn prune(txn: &mut Txn<'_>, most: usize, env: &Env<'_>) -> Result<(), Fault> {
     let range = layout::under(&layout::log());
     let mut need = Need::default();

@@ -23,6 +23,6 @@ pub mod tally;
 
 pub(crate) use aside::{aside, close, directory, open};
 pub use entry::Entry;
-pub(crate) use keep::keep;
+pub(crate) use keep::{foresee, keep};
 pub(crate) use scribe::why;
 pub use scribe::{Scribe, operation};

@@ -12,7 +12,7 @@ use crate::log::{self, Entry, Scribe, operation};
 use crate::project::Projection;
 use crate::scim::access::Entered;
 use crate::scim::bulk;
-use crate::scim::gather::ahead;
+use crate::scim::gather::{ahead, gather};
 use crate::scim::layout::{self, Kind};
 use crate::scim::precondition::Conditions;
 use crate::scim::query;
@@ -69,8 +69,10 @@ impl Service<'_> {
             dissolving,
             scribe,
         };
+        let limits = &self.env.config.limits;
         let done = self.perform(&mut writer, &route.endpoint, &token, &body);
-        let Some(done) = ahead(done, || writer.txn.known())? else {
+        let foreseen = || gather([writer.txn.foresee(limits), log::foresee(writer.txn, self.env)], |one| one);
+        let Some(done) = ahead(done, foreseen)? else {
             return Ok(answer(not_allowed(&route.endpoint)));
         };
         let (changed, entries) = (writer.changed, writer.scribe.entries());
@@ -81,7 +83,7 @@ impl Service<'_> {
         if commits {
             need.gather(self.note(&mut txn, &mut record, &entries))?;
         }
-        need.gather(txn.known())?;
+        need.gather(txn.foresee(limits))?;
         if !need.is_empty() {
             need.gather(self.foresee(&txn, &done, &projection))?;
             need.settle()?;

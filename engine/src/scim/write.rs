@@ -89,7 +89,8 @@ impl Writer<'_, '_> {
         let groups = members::leave_all(self.txn, id)?;
         directory::erase(self.txn, kind, id, &old);
         self.changed = true;
-        ahead(self.txn.known(), || directory::find_many(self.txn, Kind::Group, &groups))?;
+        let limits = &self.env.config.limits;
+        ahead(self.txn.foresee(limits), || directory::find_many(self.txn, Kind::Group, &groups))?;
         self.touch(&groups)?;
         if kind == Kind::Group {
             self.dissolving.extend(members::dissolve(self.txn, id)?.then(|| id.to_owned()));

@@ -41,6 +41,8 @@ struct Write {
     value: Option<Vec<u8>>,
     /// Whether the tree holds the key, once that is known.
     in_tree: Cell<Option<bool>>,
+    /// Whether that is known without a look at the tree.
+    fresh: bool,
 }
 
 /// A moment of a [`Txn`] to return to.
@@ -176,13 +178,13 @@ impl<'v> Txn<'v> {
 
     /// Sets a key.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.write(key, Some(value), None);
+        self.write(key, Some(value), false);
     }
 
     /// Sets a key that can not be there, for this run of the step made it up: nothing is read to find that out. Were it
     /// there nevertheless, the directory would count it twice.
     pub fn put_fresh(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.write(key, Some(value), Some(false));
+        self.write(key, Some(value), true);
     }
 
     /// Says that no key of a range is stored, for this run of the step made up what they begin with: nothing is read to
@@ -193,14 +195,15 @@ impl<'v> Txn<'v> {
 
     /// Removes a key; nothing happens when it is absent.
     pub fn remove(&mut self, key: Vec<u8>) {
-        self.write(key, None, None);
+        self.write(key, None, false);
     }
 
-    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, in_tree: Option<bool>) {
+    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, fresh: bool) {
         let noted = self.undo.as_ref().map(|_| key.clone());
-        let known = || self.writes.get(&key).and_then(|write| write.in_tree.get());
-        let in_tree = Cell::new(in_tree.or_else(known));
-        let replaced = self.writes.insert(key, Write { value, in_tree });
+        let before = self.writes.get(&key);
+        let known = if fresh { Some(false) } else { before.and_then(|write| write.in_tree.get()) };
+        let fresh = fresh || before.is_some_and(|write| write.fresh);
+        let replaced = self.writes.insert(key, Write { value, in_tree: Cell::new(known), fresh });
         if let (Some(undo), Some(key)) = (&mut self.undo, noted) {
             undo.push((key, replaced));
         }
@@ -228,14 +231,22 @@ impl<'v> Txn<'v> {
         self.purges = true;
     }
 
-    /// Whether all is at hand that the commit has to know of the keys written so far: whether the tree holds them.
+    /// Whether all is at hand that the commit of the keys written so far takes: whether the tree holds them, and if it
+    /// merges, the leaves they and what is pending fall into.
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub fn known(&self) -> Result<(), Fault> {
+    pub fn foresee(&self, limits: &Limits) -> Result<(), Fault> {
         let (mut need, mut near) = (Need::default(), Near::default());
         for (key, write) in &self.writes {
             need.gather(self.is_in_tree(key, write, &mut near))?;
+        }
+        if self.is_merging(limits) {
+            let pending = self.head.iter().flat_map(|head| head.pending()).map(|slot| slot.key);
+            let fresh = self.writes.iter().filter(|(_, write)| write.fresh).map(|(key, _)| key.as_slice());
+            for key in pending.chain(fresh) {
+                need.gather(self.tree().contains(key, &mut near))?;
+            }
         }
         need.settle()
     }
