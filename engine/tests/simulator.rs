@@ -358,7 +358,7 @@ impl World {
                 assert_eq!(now, before, "seed {seed}: refused {wish:?}");
             }
             503 => assert!(now == wanted || now == before, "seed {seed}: {now:?} of {before:?} and {wish:?}"),
-            other => panic!("seed {seed}: {other} for {wish:?}, was {before:?}"),
+            other => panic!("seed {seed}: {other} for {wish:?}, was {before:?}, is {now:?}"),
         }
         if let (Wish::Look, Some(response), Some(before)) = (wish, response.filter(|r| r.status == 200), before) {
             let seen = self.seen(&serde_json::from_slice(&response.body).unwrap());

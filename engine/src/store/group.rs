@@ -8,6 +8,7 @@
 //!
 //! - What a step answers because of a draft, a refusal for instance, is held back until the flight has landed.
 //! - If the flight loses its race, everybody aboard runs again on the head that won.
+//! - Who came when the swap was under way already looks at the head for itself afterwards.
 //! - The session that opened a flight makes its calls. Should it go away, another one aboard takes over where it stood, as
 //!   if the reply to the call under way had been lost.
 //! - It leaves when letting the others run has brought nobody new, and no other session of this process that has begun
@@ -106,6 +107,9 @@ pub(super) struct Draft {
 pub(super) struct Seat {
     flight: Arc<Flight>,
     number: u64,
+    /// Whether the swap was still to come when this seat was taken. Else the head may be an old one by the time the flight is
+    /// over: it may have been swapped in, and out again by somebody else, before this session began.
+    early: bool,
 }
 
 /// Where a commit got.
@@ -226,7 +230,12 @@ impl Flight {
         chain.tickets += 1;
         let number = chain.tickets;
         chain.seats.insert(number, None);
-        Seat { flight: Arc::clone(self), number }
+        let early = match &chain.stage {
+            Stage::Boarding(_) => true,
+            Stage::Landing(landing) => landing.is_storing(),
+            Stage::Over(_) => false,
+        };
+        Seat { flight: Arc::clone(self), number, early }
     }
 
     /// Takes a commit on, or gives it back when the flight is over.
@@ -329,6 +338,11 @@ impl Chain {
 }
 
 impl Seat {
+    /// Whether the head a flight ends with is at least as new as this seat.
+    pub fn is_early(&self) -> bool {
+        self.early
+    }
+
     /// Goes on with the reply to the last call, if this seat's holder made it.
     pub fn advance(&self, cache: &PageCache, reply: Option<Reply>, truthful: bool) -> Step {
         let mut guard = self.flight.chain();

@@ -54,6 +54,11 @@ impl Landing {
         (landing, call)
     }
 
+    /// Whether the head has not been touched yet.
+    pub fn is_storing(&self) -> bool {
+        matches!(self.phase, Phase::Storing)
+    }
+
     /// Goes on with the reply to the last call.
     pub fn on(&mut self, commit: &Commit, reply: Reply) -> Progress {
         match (self.phase, reply) {

@@ -1,9 +1,13 @@
 //! Sessions of one process that share a commit: every order of their calls, every mishap, and sessions that go away.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use scim_engine::store::memory::{MemoryStore, run};
+use scim_engine::store::{Call, GroupCommit, PageCache, Turn};
 
 use crate::schedules::{Ended, Mishap, REPORTS, Race, Report, check_pages, fill, sorted, statuses};
-use crate::support::{check_tree, directory, head, tiny};
+use crate::support::{check_tree, config, directory, head, session, tiny};
 
 const MISHAPS: [Mishap; 5] =
     [Mishap::Fails, Mishap::ReplyLost, Mishap::GoneBefore, Mishap::GoneAfter, Mishap::GoneAndLate];
@@ -60,6 +64,41 @@ fn what_is_refused_because_of_another_is_refused_once_that_has_landed() {
             assert_eq!(race.read(ended, "list"), winner, "{:?}", ended.choices);
         });
     }
+}
+
+/// A swap has happened, but its reply is still to come when somebody else, who has seen its head, replaces it.
+#[test]
+fn who_comes_during_a_swap_does_not_see_what_was_replaced_before() {
+    let (store, cache, config) = (MemoryStore::default(), PageCache::new(4096), config(tiny()));
+    let (here, there) = (Arc::new(GroupCommit::default()), Arc::new(GroupCommit::default()));
+    let process = |script: &str, number: u64, group| session(script, number, &config).committing_with(group);
+    run(session("create", 0, &config), &store, &cache);
+    let mut first = process("once name", 1, &here);
+    let mut turn = first.turn(&cache, None);
+    let swapped = loop {
+        match turn {
+            Turn::Call(call @ Call::SwapHead { .. }) => break store.call(&call),
+            Turn::Call(call) => turn = first.turn(&cache, Some(store.call(&call))),
+            Turn::Wait => turn = first.turn(&cache, None),
+            Turn::Done(_) => panic!("it has not swapped"),
+        }
+    };
+    assert_eq!(run(process("remove name", 2, &there), &store, &cache).status, 200);
+    let mut second = process("once name", 3, &here);
+    assert!(matches!(second.turn(&cache, None), Turn::Call(_) | Turn::Wait));
+    let mut waits = second.turn(&cache, None);
+    let mut turn = first.turn(&cache, Some(swapped));
+    while let Turn::Call(call) = turn {
+        turn = first.turn(&cache, Some(store.call(&call)));
+    }
+    let response = loop {
+        match waits {
+            Turn::Call(call) => waits = second.turn(&cache, Some(store.call(&call))),
+            Turn::Wait => waits = second.turn(&cache, None),
+            Turn::Done(response) => break response,
+        }
+    };
+    assert_eq!(response.status, 200, "it has seen the name that was gone before it began");
 }
 
 fn deep() -> [String; 3] {

@@ -75,8 +75,12 @@ impl Session {
     }
 
     pub(super) fn arrive(&mut self, cache: &PageCache, trip: Trip, end: End) -> Turn {
-        let Trip { directory, then, .. } = trip;
+        let Trip { directory, then, seat } = trip;
         match (then, end) {
+            (Then::Rerun, _) if !seat.is_early() => {
+                self.heads.remove(&directory);
+                self.run_again(cache, directory)
+            }
             (Then::Finish(response, rest), End::Landed(_)) => self.next(cache, response, rest),
             (Then::Finish(..), End::Failed(incident)) => self.fail(incident),
             (Then::Conclude(result), End::Landed(Some(head))) => {
