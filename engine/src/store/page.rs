@@ -158,6 +158,12 @@ impl Page {
         self.leaf().get(index).map(|(key, value)| (key.of(&self.bytes), value.of(&self.bytes)))
     }
 
+    /// Bytes that a key of this leaf takes with its value.
+    pub(crate) fn size_of(&self, key: &[u8]) -> usize {
+        let entry = self.entry(self.below(key)).filter(|(found, _)| *found == key);
+        entry.map_or(0, |(key, value)| codec::counted_len(key) + codec::counted_len(value))
+    }
+
     /// A leaf's entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.leaf().iter().map(|(key, value)| (key.of(&self.bytes), value.of(&self.bytes)))

@@ -17,6 +17,13 @@ use super::{DirectoryId, Fault, Need, Page, PageId, PageSource};
 #[derive(Default)]
 pub(crate) struct Near(Option<Arc<Page>>);
 
+impl Near {
+    /// That leaf.
+    pub fn leaf(&self) -> Option<&Page> {
+        self.0.as_deref()
+    }
+}
+
 /// A tree at one root.
 pub(crate) struct Tree<'v> {
     pub directory: &'v DirectoryId,
@@ -64,6 +71,12 @@ impl Tree<'_> {
         }
         walk.need.settle()?;
         Ok(walk.found)
+    }
+
+    /// Whether the leaf after this one is at hand.
+    pub fn after(&self, leaf: &Page) -> Result<(), Fault> {
+        let Some((last, _)) = leaf.entries().last() else { return Ok(()) };
+        self.select(&[], &[last, &[0]].concat()..&[0xff; 8], 0..1).map(drop)
     }
 
     /// A page, checked to be of that level: a page in the wrong place would otherwise send a reader in circles.

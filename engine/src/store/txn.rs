@@ -238,10 +238,21 @@ impl<'v> Txn<'v> {
     /// As [`Self::get`].
     pub fn foresee(&self, limits: &Limits) -> Result<(), Fault> {
         let (mut need, mut near) = (Need::default(), Near::default());
+        let merges = self.is_merging(limits);
+        let mut losing: Option<(PageId, usize)> = None;
         for (key, write) in &self.writes {
-            need.gather(self.is_in_tree(key, write, &mut near))?;
+            let found = need.gather(self.is_in_tree(key, write, &mut near))?;
+            let (Some(true), None, Some(leaf)) = (found, &write.value, near.leaf()) else { continue };
+            let before = losing.filter(|(id, _)| id == leaf.id()).map_or(0, |(_, lost)| lost);
+            let lost = before + leaf.size_of(key);
+            losing = Some((*leaf.id(), lost));
+            // A leaf that becomes small is joined with the next one.
+            let small = |lost: usize| leaf.bytes().len().saturating_sub(lost) < limits.page_bytes / 3;
+            if merges && small(lost) && !small(before) {
+                need.gather(self.tree().after(leaf))?;
+            }
         }
-        if self.is_merging(limits) {
+        if merges {
             let pending = self.head.iter().flat_map(|head| head.pending()).map(|slot| slot.key);
             let fresh = self.writes.iter().filter(|(_, write)| write.fresh).map(|(key, _)| key.as_slice());
             for key in pending.chain(fresh) {

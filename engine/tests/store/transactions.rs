@@ -215,6 +215,23 @@ fn what_is_behind_a_missing_page_is_asked_for_along_with_it() {
 }
 
 #[test]
+fn a_merge_needs_nothing_that_was_not_foreseen() {
+    let limits = Limits { page_bytes: 1024, ..tiny() };
+    let grown = grown_in(limits.clone(), 5_000);
+    let head = head(&grown.store, &directory());
+    for start in (1_000..1_100).step_by(7) {
+        let (committed, _) = counting_loads(&grown.store, head.clone(), &PageCache::new(usize::MAX), |view| {
+            let mut txn = Txn::open(view, &directory())?.unwrap();
+            // More than a leaf holds: what is left of the first and the last is joined with others.
+            (start..start + 90).for_each(|n| txn.remove(format!("k{n:06}").into_bytes()));
+            txn.foresee(&limits)?;
+            Ok(txn.commit(&Env::new(Timestamp(0), seed(9), 0, &grown.config)))
+        });
+        assert!(committed.is_ok_and(|commit| commit.is_some()), "from {start}");
+    }
+}
+
+#[test]
 fn nothing_is_read_of_a_range_known_to_be_vacant() {
     let grown = grown(500);
     let head = head(&grown.store, &directory());
