@@ -232,7 +232,7 @@ impl<'v> Txn<'v> {
     }
 
     /// Whether all is at hand that the commit of the keys written so far takes: whether the tree holds them, and if it
-    /// merges, the leaves they and what is pending fall into.
+    /// merges, the leaves they and what is pending fall into, and the leaf after one that becomes small.
     ///
     /// # Errors
     /// As [`Self::get`].
